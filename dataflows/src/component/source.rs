@@ -1,0 +1,103 @@
+//! The seam of sources.
+
+use std::path::PathBuf;
+
+use proto::event_time::EventTime;
+use proto::series::SeriesTable;
+use serde_json::Value;
+
+use crate::batch::Rows;
+use crate::component::{Definition, Output};
+use crate::fault::Fault;
+
+/// How a source makes good for what was not settled before a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// It can be read again from a position: files, archives, generators.
+    Replays,
+    /// It delivers again what was not acknowledged: queues.
+    Redelivers,
+    /// What is gone is gone.
+    Forgets,
+}
+
+/// Where a source stands; opaque to the engine, kept in journal and checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Position(pub Vec<u8>);
+
+/// What a source hands in at once, in its own order.
+#[derive(Debug)]
+pub struct Intake {
+    /// The records: of the kind of the source's first output.
+    pub rows: Rows,
+    /// Records that could not be decoded: [`Rows::Rejects`] for the output named `dead`.
+    pub rejects: Vec<proto::reject::Reject>,
+    /// Where the source stands after them.
+    pub position: Position,
+}
+
+/// What the engine tells a source when it is opened.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// The id of the component in the job.
+    pub id: String,
+    /// Where relative paths start: the folder that `tapeflow` was called in.
+    pub root: PathBuf,
+    /// Names to numbers.
+    pub series: SeriesTable,
+    /// Only records in `[from, to)` are wanted, for these instruments (none: all): a backfill.
+    /// A source that can prune by it does; the engine filters the rest.
+    pub range: Option<Range>,
+    /// How many threads the source may keep busy for decoding.
+    pub threads: usize,
+}
+
+/// The part of the past that a backfill wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// From here on.
+    pub from: EventTime,
+    /// Up to, but not with, here.
+    pub to: EventTime,
+    /// Only these instruments; empty: all.
+    pub instruments: Vec<String>,
+}
+
+/// What a job may say about a source.
+pub trait SourceDefinition: Definition {
+    /// Its outputs; the first carries its records, `dead` what could not be decoded.
+    fn outputs(&self) -> &'static [Output];
+    /// Tells whether it ends by itself, and so whether the job clock is event time.
+    fn is_bounded(&self, config: &Value) -> bool;
+    /// Opens it, behind a position if there is one.
+    ///
+    /// # Errors
+    /// When the configuration or the world does not allow it.
+    fn open(
+        &self,
+        config: &Value,
+        behind: Option<Position>,
+        context: SourceContext,
+    ) -> Result<Box<dyn Source>, Fault>;
+}
+
+/// A running source. Lives on a thread of its own, which may block in `next`.
+pub trait Source: Send {
+    /// How it makes good for what was not settled.
+    fn promise(&self) -> Promise;
+    /// Gives the next records; `None` at the end of input. Blocks until there is something, but
+    /// looks at `stop` at least every 100 ms and gives `None` when it is set.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    fn next(&mut self, stop: &std::sync::atomic::AtomicBool) -> Result<Option<Intake>, Fault>;
+    /// Everything up to `position` is durable: the one place where anything is acknowledged.
+    ///
+    /// # Errors
+    /// When it cannot be acknowledged.
+    fn settle(&mut self, position: &Position) -> Result<(), Fault>;
+    /// How much of the input has been read, in thousandths, where that is known: for progress.
+    fn progress(&self) -> Option<u32> {
+        None
+    }
+}

@@ -1,0 +1,2 @@
+//! The driver: sources on threads of their own, one coordinator that mints epochs, timely workers,
+//! sinks on threads of their own.

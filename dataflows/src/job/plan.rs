@@ -1,0 +1,128 @@
+//! The plan: a job that has passed every check, in the order in which it is wired.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::component::operator::OperatorDefinition;
+use crate::component::sink::SinkDefinition;
+use crate::component::source::SourceDefinition;
+use crate::kind::Kind;
+
+/// A checked job. Ids are unique over all components; edges go to what stands before.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The job's name.
+    pub name: String,
+    /// One paragraph, if the job says one.
+    pub description: Option<String>,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// How it is run.
+    pub run: RunConfig,
+    /// The sources, in the order of the file.
+    pub sources: Vec<SourcePlan>,
+    /// The operators, each after all that it reads from.
+    pub operators: Vec<OperatorPlan>,
+    /// The sinks, in the order of the file.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// How a job is run; no part of what it computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunConfig {
+    /// Timely workers in this process.
+    pub workers: usize,
+    /// An epoch closes when it has so many records,
+    pub epoch_records_max: usize,
+    /// or when it is so old (live only).
+    pub epoch_every: Duration,
+    /// So many epochs may be on their way from source to sink at once.
+    pub epochs_in_flight_max: u64,
+    /// Where the job clock comes from.
+    pub clock: ClockSource,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            epoch_records_max: 16_384,
+            epoch_every: Duration::from_millis(20),
+            epochs_in_flight_max: 64,
+            clock: ClockSource::Auto,
+        }
+    }
+}
+
+/// Where the job clock comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClockSource {
+    /// Event time if every source ends by itself, else the wall clock.
+    #[default]
+    Auto,
+    /// The least event time that all sources have reached.
+    Event,
+    /// The wall clock.
+    Wall,
+}
+
+/// Where an edge starts: an output of a source or operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The component's id.
+    pub id: String,
+    /// The number of its output.
+    pub output: usize,
+    /// The name of that output.
+    pub port: &'static str,
+}
+
+/// A source of the plan.
+#[derive(Debug, Clone)]
+pub struct SourcePlan {
+    /// Its id in the job.
+    pub id: String,
+    /// What it is.
+    pub definition: &'static dyn SourceDefinition,
+    /// Its configuration, variables filled in.
+    pub config: Value,
+}
+
+/// An operator of the plan.
+#[derive(Debug, Clone)]
+pub struct OperatorPlan {
+    /// Its id in the job.
+    pub id: String,
+    /// What it is.
+    pub definition: &'static dyn OperatorDefinition,
+    /// Its configuration, variables filled in.
+    pub config: Value,
+    /// What it reads: one or more outputs of one kind, merged.
+    pub inputs: Vec<Origin>,
+    /// What they carry.
+    pub kind: Kind,
+}
+
+/// A sink of the plan.
+#[derive(Debug, Clone)]
+pub struct SinkPlan {
+    /// Its id in the job.
+    pub id: String,
+    /// What it is.
+    pub definition: &'static dyn SinkDefinition,
+    /// Its configuration, variables filled in.
+    pub config: Value,
+    /// What it takes: one or more outputs of one kind, merged.
+    pub inputs: Vec<Origin>,
+    /// What they carry.
+    pub kind: Kind,
+}
+
+impl OperatorPlan {
+    /// Gives the kinds of its outputs.
+    pub fn output_kinds(&self) -> Vec<Kind> {
+        self.definition.outputs().iter().map(|o| o.kind.unwrap_or(self.kind)).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! Kinds: one word per record type that an edge of the graph can carry.
+
+use std::fmt;
+
+/// What an edge carries. Ports are typed by it; `validate` refuses an edge between two kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`proto::tick::Tick`].
+    Ticks,
+    /// [`proto::candle::Candle`].
+    Candles,
+    /// [`proto::reject::Reject`].
+    Rejects,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects];
+
+    /// The word in messages, docs and pictures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ticks => "ticks",
+            Self::Candles => "candles",
+            Self::Rejects => "rejects",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

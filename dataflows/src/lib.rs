@@ -1,0 +1,18 @@
+//! The engine: it reads a job file, checks it, wires it into a timely dataflow and drives it.
+//!
+//! It owns time (epochs and the job clock), the seams that components implement, keyed state and
+//! the way of a record through the seven hops. It knows no component by name: the catalog is
+//! handed to it by the front door.
+
+pub mod batch;
+pub mod catalog;
+pub mod clock;
+pub mod component;
+pub mod driver;
+pub mod fault;
+pub mod job;
+pub mod kind;
+pub mod machine;
+pub mod moment;
+pub mod port;
+pub mod state;

@@ -1,0 +1,122 @@
+//! Machines: what an operator is once timely, threads and clocks are taken away.
+//!
+//! A machine is handed the batches of an epoch, then the epoch's [`Moment`]; epochs come strictly
+//! in order, each only when all of its input is there. What it emits may depend on the order of
+//! records within one series (which is the order of the source), and on nothing else that batching
+//! or the number of workers could change.
+
+use std::fmt;
+
+use proto::candle::Candle;
+use proto::reject::Reject;
+use proto::series::KeyGroup;
+use proto::tick::Tick;
+
+use crate::batch::Rows;
+use crate::fault::Fault;
+use crate::kind::Kind;
+use crate::moment::Moment;
+
+/// Where a machine puts what it makes: one run of rows per output, by the output's number.
+#[derive(Debug)]
+pub struct Emit {
+    outputs: Vec<Rows>,
+}
+
+impl Emit {
+    /// Makes empty runs of these kinds.
+    pub fn new(kinds: &[Kind]) -> Self {
+        Self { outputs: kinds.iter().map(|kind| Rows::empty(*kind)).collect() }
+    }
+
+    /// The run of ticks of output `number`.
+    ///
+    /// # Panics
+    /// When the output is not there or carries something else: a mistake in the operator.
+    #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    pub fn ticks(&mut self, number: usize) -> &mut Vec<Tick> {
+        match self.outputs.get_mut(number) {
+            Some(Rows::Ticks(rows)) => rows,
+            other => panic!("output {number} carries {:?}, not ticks", other.map(|o| o.kind())),
+        }
+    }
+
+    /// The run of candles of output `number`.
+    ///
+    /// # Panics
+    /// When the output is not there or carries something else: a mistake in the operator.
+    #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    pub fn candles(&mut self, number: usize) -> &mut Vec<Candle> {
+        match self.outputs.get_mut(number) {
+            Some(Rows::Candles(rows)) => rows,
+            other => panic!("output {number} carries {:?}, not candles", other.map(|o| o.kind())),
+        }
+    }
+
+    /// The run of rejects of output `number`.
+    ///
+    /// # Panics
+    /// When the output is not there or carries something else: a mistake in the operator.
+    #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    pub fn rejects(&mut self, number: usize) -> &mut Vec<Reject> {
+        match self.outputs.get_mut(number) {
+            Some(Rows::Rejects(rows)) => rows,
+            other => panic!("output {number} carries {:?}, not rejects", other.map(|o| o.kind())),
+        }
+    }
+
+    /// Takes what output `number` has, leaving it empty.
+    pub fn take(&mut self, number: usize) -> Rows {
+        self.outputs.get_mut(number).map_or(Rows::Rejects(Vec::new()), |rows| {
+            let kind = rows.kind();
+            std::mem::replace(rows, Rows::empty(kind))
+        })
+    }
+
+    /// How many outputs there are.
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+}
+
+/// A deterministic state machine over records of type `T`, whose state is cut into key groups.
+pub trait Machine<T>: Send {
+    /// Takes records of the epoch under way. May leave anything in `rows` (the buffer is dropped
+    /// or reused), and may take the whole vector to pass it on.
+    fn apply(&mut self, rows: &mut Vec<T>, emit: &mut Emit);
+    /// The epoch closes: all of its records have been applied.
+    fn seal(&mut self, moment: &Moment, emit: &mut Emit);
+    /// The version of the layout that [`Machine::snapshot`] writes.
+    fn state_version(&self) -> u16;
+    /// Appends the state of one key group, after the last sealed epoch; nothing if it is empty.
+    /// Series are written by name. The same state gives the same bytes.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn snapshot(&self, group: KeyGroup, out: &mut Vec<u8>) -> Result<(), Fault>;
+    /// Takes over the state of one key group, before any record, whichever worker wrote it.
+    ///
+    /// # Errors
+    /// When the bytes are not what `snapshot` of that version wrote.
+    fn restore(&mut self, group: KeyGroup, version: u16, bytes: &[u8]) -> Result<(), Fault>;
+}
+
+/// A machine over any kind of record, as definitions hand it to the engine.
+pub enum AnyMachine {
+    /// Over ticks.
+    Ticks(Box<dyn Machine<Tick>>),
+    /// Over candles.
+    Candles(Box<dyn Machine<Candle>>),
+    /// Over rejects.
+    Rejects(Box<dyn Machine<Reject>>),
+}
+
+impl fmt::Debug for AnyMachine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Ticks(_) => "Machine<Tick>",
+            Self::Candles(_) => "Machine<Candle>",
+            Self::Rejects(_) => "Machine<Reject>",
+        })
+    }
+}

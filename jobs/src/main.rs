@@ -1,0 +1,2 @@
+//! The `tapeflow` binary.
+fn main() {}

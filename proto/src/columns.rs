@@ -1,0 +1,1 @@
+//! Layout of records in Arrow and Parquet: one place for files read, files written and queries.
