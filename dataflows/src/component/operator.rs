@@ -22,6 +22,8 @@ pub struct OperatorContext {
     pub kind: Kind,
     /// Only results within this range are wanted: a backfill.
     pub range: Option<Range>,
+    /// Per output: whether anything reads it. What nobody reads need not be computed.
+    pub used_outputs: Vec<bool>,
 }
 
 /// What a job may say about an operator: a pure function of its inputs, without clock, I/O or
