@@ -11,7 +11,7 @@ use crate::component::source::SourceDefinition;
 use crate::kind::Kind;
 
 /// A checked job. Ids are unique over all components; edges go to what stands before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// The job's name.
     pub name: String,
