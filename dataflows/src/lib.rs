@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 pub mod component;
 pub mod driver;
+pub mod duration;
 pub mod fault;
 pub mod job;
 pub mod kind;
