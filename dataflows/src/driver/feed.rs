@@ -68,7 +68,7 @@ struct Feed<'run> {
 impl<'run> Feed<'run> {
     fn new(shared: &'run Shared, crew: &'run Crew, sources: usize) -> Self {
         let workers = shared.plan.run.workers;
-        let range = shared.options.range.clone();
+        let range = shared.options.read.clone();
         Self {
             shared,
             crew,

@@ -43,8 +43,10 @@ use status::Status;
 pub struct Options {
     /// Where relative paths of the job start.
     pub root: PathBuf,
-    /// A backfill: only this part of the past, replacing what sinks have of it.
+    /// A backfill: only results of this part of the past, replacing what sinks have of it.
     pub range: Option<Range>,
+    /// What sources read for it: somewhat more on both sides, so that windows are whole.
+    pub read: Option<Range>,
     /// Set by the user's interrupt: the run then ends in good order.
     pub stop: Arc<AtomicBool>,
     /// How many threads each source may keep busy with decoding.
@@ -98,7 +100,7 @@ impl Shared {
             id: id.to_owned(),
             root: self.options.root.clone(),
             series: self.series.clone(),
-            range: self.options.range.clone(),
+            range: self.options.read.clone(),
             threads: self.options.threads,
         }
     }
