@@ -22,7 +22,8 @@ pub struct OperatorContext {
     pub kind: Kind,
     /// Only results within this range are wanted: a backfill.
     pub range: Option<Range>,
-    /// Per output: whether anything reads it. What nobody reads need not be computed.
+    /// Per output, in the order of the numbers, whether anything reads it: what nobody reads need
+    /// not be made. An output beyond the end of the list counts as read.
     pub used_outputs: Vec<bool>,
 }
 
