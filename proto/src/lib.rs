@@ -15,6 +15,7 @@ pub mod depth;
 pub mod envelope;
 pub mod event_time;
 mod exact;
+pub mod json;
 pub mod order;
 pub mod protobuf;
 pub mod record;

@@ -6,6 +6,9 @@ use crate::series::{NameError, check_name};
 /// The longest encoded message that is read or written, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 262_144;
 
+/// How much of a decoder's words is kept, in characters.
+const DETAIL_CHARS_MAX: usize = 200;
+
 /// Why bytes are no record, or a record is not fit to travel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -69,6 +72,20 @@ impl RecordError {
             Self::BadNumber { .. } => "bad_number",
             Self::Invalid { .. } => "invalid",
         }
+    }
+
+    /// Keeps what a decoder says on one short line: it may quote the input.
+    pub(crate) fn malformed(format: &'static str, error: impl ToString) -> Self {
+        let text = error.to_string();
+        let mut detail = String::new();
+        for character in text.chars().take(DETAIL_CHARS_MAX) {
+            if character.is_control() {
+                detail.extend(character.escape_default());
+            } else {
+                detail.push(character);
+            }
+        }
+        Self::Malformed { format, detail }
     }
 
     pub(crate) const fn invalid(field: &'static str, rule: &'static str) -> Self {

@@ -106,9 +106,7 @@ impl<'de> Deserialize<'de> for Traceparent {
 }
 
 /// Reads an optional one and drops it when it is invalid, as the standard asks.
-pub(crate) fn lenient<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<Traceparent>, D::Error> {
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Traceparent>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|text| text.parse().ok()))
 }
 

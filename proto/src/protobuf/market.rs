@@ -166,10 +166,7 @@ impl Wire for CandleMessage {
                 RecordError::invalid("timeframe_seconds", "must be 1 to 86400, or 604800"),
             )?,
             start: envelope.time,
-            end: message
-                .end_ns
-                .map(EventTime::from_ns)
-                .ok_or(RecordError::Missing("end_ns"))?,
+            end: message.end_ns.map(EventTime::from_ns).ok_or(RecordError::Missing("end_ns"))?,
             trading_date: message.trading_date,
             price: message
                 .price

@@ -64,7 +64,7 @@ fn decode_wire<T: Wire>(bytes: &[u8]) -> Result<T, RecordError> {
 }
 
 fn malformed(error: impl ToString) -> RecordError {
-    RecordError::Malformed { format: "protobuf", detail: error.to_string() }
+    RecordError::malformed("protobuf", error)
 }
 
 macro_rules! protobuf {

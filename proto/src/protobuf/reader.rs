@@ -15,7 +15,11 @@ pub(super) type Key = (u32, WireType);
 impl<'a> Reader<'a> {
     /// Gives the next field, or nothing at the end.
     pub(super) fn key(&mut self) -> Result<Option<Key>, RecordError> {
-        if self.0.is_empty() { Ok(None) } else { decode_key(&mut self.0).map(Some).map_err(malformed) }
+        if self.0.is_empty() {
+            Ok(None)
+        } else {
+            decode_key(&mut self.0).map(Some).map_err(malformed)
+        }
     }
 
     /// Steps over a field that this version does not know.
