@@ -8,7 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A length of time, at least zero, in whole nanoseconds; at most about 292 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(i64);
 
@@ -120,7 +122,8 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "s", "-1s", "1.5s", "1 s", "1y", "9999999999999999999s", "99999999d", "5"] {
+        for text in ["", "s", "-1s", "1.5s", "1 s", "1y", "9999999999999999999s", "99999999d", "5"]
+        {
             assert!(text.parse::<Duration>().is_err(), "{text}");
         }
     }

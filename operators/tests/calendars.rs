@@ -77,7 +77,11 @@ fn days_with_a_clock_change_have_23_or_25_hours_and_still_meet() {
         let mut last = calendar.day(date("2017-12-31"));
         for number in 0..3_000 {
             let day = calendar.day_of(last.end);
-            assert_eq!((day.start, day.trading_date), (last.end, last.trading_date + 1), "{number}");
+            assert_eq!(
+                (day.start, day.trading_date),
+                (last.end, last.trading_date + 1),
+                "{number}"
+            );
             assert_eq!(calendar.day_of(EventTime::from_ns(day.end.ns() - 1)), day);
             last = day;
         }
@@ -252,7 +256,8 @@ fn the_built_in_equities_days_are_the_published_ones() {
     let Some(path) = data("calendar/market-hours.json") else { return };
     let published = file::read(&path, "Equity-usa-[*]", None, false).unwrap();
     let built_in = calendar(json!("equities"));
-    let mut day = date("1998-01-01");
+    // The file has holidays from 1998 on, but its early closes begin in 1999.
+    let mut day = date("1999-01-01");
     let mut different = Vec::new();
     while day.year() < 2026 {
         if published.hours.on(day) != built_in.hours.on(day) {

@@ -204,10 +204,13 @@ fn unfold(bars: &[(i64, [Price; 4])], table: &SeriesTable) -> Vec<Tick> {
     let series = table.intern("dukascopy", "BTCUSD").unwrap();
     let ticks = |(start, prices): &(i64, [Price; 4])| {
         let start = *start;
-        (0..).zip(*prices).map(move |(number, bid)| {
-            let time = EventTime::from_ns(start + number * MS);
-            Tick { series, time, bid, ..Tick::default() }
-        }).collect::<Vec<_>>()
+        (0..)
+            .zip(*prices)
+            .map(move |(number, bid)| {
+                let time = EventTime::from_ns(start + number * MS);
+                Tick { series, time, bid, ..Tick::default() }
+            })
+            .collect::<Vec<_>>()
     };
     bars.iter().flat_map(ticks).collect()
 }

@@ -176,7 +176,10 @@ fn an_empty_window_has_no_candle_unless_gaps_are_flat() {
     assert_eq!(said(&bench.output.frame("1m"))[..3], expected);
     let flat = bench.output.frame("1m")[1];
     assert!(flat.has(Candle::SYNTHETIC));
-    assert_eq!((flat.price.open, flat.price.high, flat.price.low), (price("4"), price("4"), price("4")));
+    assert_eq!(
+        (flat.price.open, flat.price.high, flat.price.low),
+        (price("4"), price("4"), price("4"))
+    );
     assert_eq!(bench.output.frame("2m").len(), 2);
 }
 
@@ -209,7 +212,8 @@ fn a_late_tick_carries_its_close_through_the_flat_candles_behind_it() {
     feed(&mut bench, &[("10:02:30", "3")]);
     bench.seal(at(&day("10:05:30")));
     bench.end();
-    let closes: Vec<String> = bench.output.table().values().map(|c| c.price.close.to_string()).collect();
+    let closes: Vec<String> =
+        bench.output.table().values().map(|c| c.price.close.to_string()).collect();
     assert_eq!(closes, ["2", "2", "3", "3", "5", "6"]);
     let kinds: Vec<bool> =
         bench.output.table().values().map(|candle| candle.has(Candle::SYNTHETIC)).collect();
@@ -285,8 +289,13 @@ fn basis(basis: &str, ticks: &[(&str, &str, &str)]) -> (Vec<Candle>, Vec<String>
 
 #[test]
 fn the_basis_decides_which_ticks_count_and_which_are_rejected() {
-    let ticks =
-        [("1.5", "1.7", "0"), ("1.4", "0", "0"), ("0", "1.8", "0"), ("0", "0", "9"), ("0", "0", "0")];
+    let ticks = [
+        ("1.5", "1.7", "0"),
+        ("1.4", "0", "0"),
+        ("0", "1.8", "0"),
+        ("0", "0", "9"),
+        ("0", "0", "0"),
+    ];
     let (candles, reasons) = basis("bid", &ticks);
     assert_eq!((candles[0].price.close, candles[0].ask.close), (price("1.4"), price("1.7")));
     assert_eq!((candles[0].ticks, reasons.len()), (2, 3));
