@@ -133,9 +133,8 @@ fn benches(case: &Case, workers: usize, table: &SeriesTable) -> Vec<Bench> {
 fn step(benches: &mut [Bench], table: &SeriesTable, ticks: &[Tick], moment: &Moment) {
     let workers = benches.len();
     for (number, bench) in benches.iter_mut().enumerate() {
-        let is_own = |tick: &&Tick| {
-            worker_of(table.get(tick.series).unwrap().group, workers) == number
-        };
+        let is_own =
+            |tick: &&Tick| worker_of(table.get(tick.series).unwrap().group, workers) == number;
         let own: Vec<Tick> = ticks.iter().filter(is_own).copied().collect();
         // Two batches: where one ends must not matter.
         let (left, right) = own.split_at(own.len() / 2);

@@ -10,13 +10,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::calendar::{Calendar, file};
 use crate::calendar::zone::Zone;
+use crate::calendar::{Calendar, file};
 
 /// A calendar that needs no file.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BuiltIn {
     /// Sunday 17:00 to Friday 17:00 in New York; days from 17:00, dated by their end.
@@ -149,7 +147,8 @@ impl CalendarConfig {
             None => None,
         };
         if let Some(zone) = &fields.timezone {
-            let zone = zone.parse().map_err(|error| Fault::job(format!("{path}.timezone"), error))?;
+            let zone =
+                zone.parse().map_err(|error| Fault::job(format!("{path}.timezone"), error))?;
             return Ok(Calendar::always(zone, day_start.unwrap_or(NaiveTime::MIN)));
         }
         let (Some(name), Some(entry)) = (&fields.file, &fields.entry) else {

@@ -131,7 +131,9 @@ fn day(segments: &[Segment], is_extended: bool) -> Result<Vec<Span>, String> {
         let counts = match segment.state.as_str() {
             "market" => true,
             "premarket" | "postmarket" => is_extended,
-            other => return Err(format!("state `{other}`; expected market, premarket, postmarket")),
+            other => {
+                return Err(format!("state `{other}`; expected market, premarket, postmarket"));
+            }
         };
         let span = (second(&segment.start)?, second(&segment.end)?);
         if span.0 >= span.1 {
@@ -152,7 +154,9 @@ fn day(segments: &[Segment], is_extended: bool) -> Result<Vec<Span>, String> {
     Ok(joined)
 }
 
-fn exceptions(texts: &BTreeMap<String, String>) -> Result<BTreeMap<NaiveDate, SecondOfDay>, String> {
+fn exceptions(
+    texts: &BTreeMap<String, String>,
+) -> Result<BTreeMap<NaiveDate, SecondOfDay>, String> {
     texts.iter().map(|(day, time)| Ok((date(day)?, second(time)?))).collect()
 }
 

@@ -180,7 +180,8 @@ impl Calendar {
     }
 
     fn at(&self, date: NaiveDate, second: u32) -> EventTime {
-        let (date, second) = if second >= DAY { (after(date, 1), second - DAY) } else { (date, second) };
+        let (date, second) =
+            if second >= DAY { (after(date, 1), second - DAY) } else { (date, second) };
         let time = NaiveTime::from_num_seconds_from_midnight_opt(second, 0).unwrap_or_default();
         self.zone.utc(date.and_time(time))
     }
@@ -192,7 +193,9 @@ impl Calendar {
         let end = if self.ends_at_close {
             days.filter_map(|day| self.sessions(day).last().map(|(_, to)| *to)).next()
         } else {
-            days.filter(|day| self.is_nominal_trading_day(*day)).map(|day| self.bounds(day).1).next()
+            days.filter(|day| self.is_nominal_trading_day(*day))
+                .map(|day| self.bounds(day).1)
+                .next()
         };
         let end = end.unwrap_or_else(|| self.bounds(after(monday, 6)).1);
         TradingWeek { start, end, trading_date: days_since_1970(monday) }

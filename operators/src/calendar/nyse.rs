@@ -38,9 +38,11 @@ pub fn exception(date: NaiveDate) -> Option<Exception> {
     }
     let is_early = match (month, day) {
         // The Friday after Thanksgiving.
-        (11, _) => date.checked_sub_days(Days::new(1)).is_some_and(|d| is_nth(d, 4, Weekday::Thu, 11)),
-        // Before Christmas and before the Fourth, where both days are weekdays; until 2012 the
-        // Friday after a Thursday's Fourth was the short one only in 2002.
+        (11, _) => {
+            date.checked_sub_days(Days::new(1)).is_some_and(|d| is_nth(d, 4, Weekday::Thu, 11))
+        }
+        // Before Christmas and before the Fourth, where both days are weekdays; in 2002 and 2003
+        // the Friday after the holiday was short as well, or instead.
         (12, 24) => date.weekday() != Weekday::Fri,
         (7, 3) => match date.weekday() {
             Weekday::Mon | Weekday::Tue | Weekday::Thu => true,
@@ -48,6 +50,7 @@ pub fn exception(date: NaiveDate) -> Option<Exception> {
             _ => false,
         },
         (7, 5) => year == 2002,
+        (12, 26) => year == 2003,
         _ => false,
     };
     (is_early && !matches!(date.weekday(), Weekday::Sat | Weekday::Sun)).then_some(EARLY)

@@ -72,13 +72,17 @@ impl FromStr for Zone {
             _ => return Err(refused()),
         };
         let digits = digits.ok_or_else(refused)?.replace(':', "");
-        let is_well_formed = matches!(digits.len(), 2 | 4) && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_well_formed =
+            matches!(digits.len(), 2 | 4) && digits.bytes().all(|b| b.is_ascii_digit());
         let number: i32 = digits.parse().map_err(|_| refused())?;
-        let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
+        let (hours, minutes) =
+            if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
         if !is_well_formed || minutes > 59 {
             return Err(refused());
         }
-        FixedOffset::east_opt(sign * (hours * 3_600 + minutes * 60)).map(Self::Fixed).ok_or_else(refused)
+        FixedOffset::east_opt(sign * (hours * 3_600 + minutes * 60))
+            .map(Self::Fixed)
+            .ok_or_else(refused)
     }
 }
 

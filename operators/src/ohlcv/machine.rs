@@ -239,9 +239,8 @@ impl Machine<Tick> for Ohlcv {
 impl Ohlcv {
     /// Puts series that came from a snapshot into the close queue.
     fn queue_restored(&mut self) {
-        let is_new = |(id, state): (SeriesId, &mut SeriesState)| {
-            (state.feed == UNKNOWN).then_some(id)
-        };
+        let is_new =
+            |(id, state): (SeriesId, &mut SeriesState)| (state.feed == UNKNOWN).then_some(id);
         let restored: Vec<SeriesId> = self.series.iter_mut().filter_map(is_new).collect();
         for id in restored {
             let Some(feed) = self.series.series(id).map(|series| series.feed) else { continue };

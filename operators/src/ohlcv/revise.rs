@@ -24,7 +24,8 @@ impl Core {
         let mut is_exact = true;
         let mut numbers = vec![number];
         while let Some(number) = numbers.pop() {
-            let (Some(frame), Some(level)) = (self.frames.get(number), state.levels.get_mut(number))
+            let (Some(frame), Some(level)) =
+                (self.frames.get(number), state.levels.get_mut(number))
             else {
                 continue;
             };
@@ -50,7 +51,8 @@ impl Core {
     pub(super) fn give_revisions(&mut self, series: &mut Keyed<SeriesState>, emit: &mut Emit) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for (id, number, start) in dirty.drain(..) {
-            let Some(level) = series.get_mut(id).and_then(|state| state.levels.get_mut(number)) else {
+            let Some(level) = series.get_mut(id).and_then(|state| state.levels.get_mut(number))
+            else {
                 continue;
             };
             let Ok(place) = level.find_kept(start) else { continue };

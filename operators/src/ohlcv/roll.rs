@@ -87,7 +87,7 @@ impl Core {
                 (state.hot_from, state.hot_to) = (0, 0);
             }
             state.refresh_due(number);
-            self.close(id, state, number, &open, closing, emit);
+            self.close(id, state, (number, &open), closing, emit);
             state.refresh_next();
         }
     }
@@ -97,8 +97,7 @@ impl Core {
         &mut self,
         id: SeriesId,
         state: &mut SeriesState,
-        number: usize,
-        open: &Open,
+        (number, open): (usize, &Open),
         closing: Closing,
         emit: &mut Emit,
     ) {
@@ -140,7 +139,8 @@ impl Core {
             // Keep the last one that is too old: it comes before all that are not.
             let is_old = |kept: &Kept| {
                 kept.end.saturating_add(self.lateness).saturating_add(self.revise_within)
-                    <= open.close_at && !kept.is_dirty
+                    <= open.close_at
+                    && !kept.is_dirty
             };
             while level.kept.front().is_some_and(is_old) && level.kept.get(1).is_some_and(is_old) {
                 level.kept.pop_front();
@@ -162,7 +162,8 @@ impl Core {
         let Some(frame) = self.frames.get(number) else { return };
         let mut is_exact = true;
         for target in &frame.targets {
-            let (Some(frame), Some(level)) = (self.frames.get(*target), state.levels.get_mut(*target))
+            let (Some(frame), Some(level)) =
+                (self.frames.get(*target), state.levels.get_mut(*target))
             else {
                 continue;
             };
@@ -183,7 +184,14 @@ impl Core {
     }
 
     /// Gives out a window, if it is in the range that is wanted.
-    pub(super) fn give(&self, id: SeriesId, number: usize, kept: &Kept, reason: Reason, emit: &mut Emit) {
+    pub(super) fn give(
+        &self,
+        id: SeriesId,
+        number: usize,
+        kept: &Kept,
+        reason: Reason,
+        emit: &mut Emit,
+    ) {
         if kept.start < self.range.0 || kept.start >= self.range.1 {
             return;
         }

@@ -53,8 +53,7 @@ impl Frame {
 
 /// Tells whether every window of `coarse` is made of whole windows of `fine`, on any day.
 fn nests(fine: Timeframe, coarse: Timeframe) -> bool {
-    fine < coarse
-        && (coarse >= Timeframe::DAY || coarse.seconds().is_multiple_of(fine.seconds()))
+    fine < coarse && (coarse >= Timeframe::DAY || coarse.seconds().is_multiple_of(fine.seconds()))
 }
 
 /// Arranges timeframes, ascending: each is folded from the coarsest one that it is made of, so
