@@ -262,7 +262,7 @@ proptest! {
             "deviation_max": "0.1", "deviation_shift": shift, "deviation_window": "60s",
         });
         if is_limited {
-            // The clock of these epochs is around 1970, so this makes every tick wait or fail.
+            // So far that nothing is ahead; but after a start it takes the clock to know.
             config["max_ahead"] = json!("60d");
         }
         let mut steps = every_second(cut(&ticks, &cuts));

@@ -123,9 +123,9 @@ fn model(ticks: &[Tick], within: i64, limit: usize) -> Vec<bool> {
 }
 
 fn ticks() -> impl Strategy<Value = Vec<Tick>> {
-    let tick = (0..3_u32, 0..6_i64, 0..3_u64, 0..8_u32, 1..3_i64, any::<bool>());
-    proptest::collection::vec(tick, 0..60).prop_map(|rows| {
-        let tick = |(at, (series, jitter, sequence, flags, bid, has_jump))| {
+    let row = (0..3_u32, 0..6_i64, 0..3_u64, 0..8_u32, 1..3_i64, any::<bool>());
+    proptest::collection::vec(row, 0..60).prop_map(|rows| {
+        let numbered = |(at, (series, jitter, sequence, flags, bid, has_jump))| {
             let base: usize = at;
             let jump = if has_jump { base as i64 / 2 } else { base as i64 / 8 };
             Tick {
@@ -135,7 +135,7 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
                 ..tick(jump + jitter, sequence, flags)
             }
         };
-        rows.into_iter().enumerate().map(tick).collect()
+        rows.into_iter().enumerate().map(numbered).collect()
     })
 }
 

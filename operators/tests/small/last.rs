@@ -14,7 +14,13 @@ use serde_json::json;
 use crate::rig::{self, Shape, by_epoch, cut, cuts, every_second, seconds, shapes};
 
 /// A candle of series `series` that starts `start` seconds after 1970.
-pub fn candle(series: u32, frame: &str, start: i64, revision: u32, reason: Reason) -> Candle {
+pub(crate) fn candle(
+    series: u32,
+    frame: &str,
+    start: i64,
+    revision: u32,
+    reason: Reason,
+) -> Candle {
     let timeframe: Timeframe = frame.parse().unwrap();
     Candle {
         series: SeriesId(series),
@@ -38,7 +44,7 @@ pub fn candle(series: u32, frame: &str, start: i64, revision: u32, reason: Reaso
 }
 
 /// Candles of a few series, timeframes and windows; `ticks` numbers them.
-pub fn candles() -> impl Strategy<Value = Vec<Candle>> {
+pub(crate) fn candles() -> impl Strategy<Value = Vec<Candle>> {
     let row = (0..3_u32, 0..2_usize, 0..4_i64, 0..2_u32, 0..3_usize);
     proptest::collection::vec(row, 0..60).prop_map(|rows| {
         let candle = |(at, (series, frame, step, revision, reason)): (usize, _)| {
@@ -54,7 +60,7 @@ pub fn candles() -> impl Strategy<Value = Vec<Candle>> {
 }
 
 /// Ticks of a few series, mostly in order; `bid` numbers them.
-pub fn ticks() -> impl Strategy<Value = Vec<Tick>> {
+pub(crate) fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let row = (0..3_u32, 0..8_i64, 0..2_u64);
     proptest::collection::vec(row, 0..60).prop_map(|rows| {
         let tick = |(at, (series, jitter, sequence)): (usize, (u32, i64, u64))| Tick {

@@ -16,43 +16,44 @@ use proto::tick::Tick;
 use serde_json::Value;
 
 /// The series of the tests; scripts and results name them by their place here.
-pub const SERIES: [(&str, &str); 4] =
+pub(crate) const SERIES: [(&str, &str); 4] =
     [("mt4", "EURUSD"), ("mt5", "EURUSD"), ("mt5", "XAUUSD"), ("ib", "AAPL")];
 
-pub fn seconds(seconds: i64) -> EventTime {
+pub(crate) fn seconds(seconds: i64) -> EventTime {
     EventTime::from_ns(seconds * 1_000_000_000)
 }
 
 /// One epoch: its records in the order of the source, and its clock.
 #[derive(Debug, Clone)]
-pub struct Step<T> {
-    pub rows: Vec<T>,
-    pub clock: EventTime,
-    pub is_last: bool,
+pub(crate) struct Step<T> {
+    pub(crate) rows: Vec<T>,
+    pub(crate) clock: EventTime,
+    pub(crate) is_last: bool,
 }
 
 /// Epochs of these rows, one second of the clock apart.
-pub fn every_second<T>(epochs: impl IntoIterator<Item = Vec<T>>) -> Vec<Step<T>> {
+pub(crate) fn every_second<T>(epochs: impl IntoIterator<Item = Vec<T>>) -> Vec<Step<T>> {
     let step = |(at, rows)| Step { rows, clock: seconds(at as i64 + 1), is_last: false };
     epochs.into_iter().enumerate().map(step).collect()
 }
 
 /// How a run is carried out; nothing of it may be seen in the results.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// The workers of every stretch between two restarts.
-    pub workers: Vec<usize>,
+    pub(crate) workers: Vec<usize>,
     /// How many epochs a stretch has.
-    pub stretch: usize,
+    pub(crate) stretch: usize,
     /// How many records a batch has.
-    pub batch: usize,
+    pub(crate) batch: usize,
 }
 
 impl Shape {
-    pub const PLAIN: fn() -> Self = || Self { workers: vec![1], stretch: usize::MAX, batch: 1_000 };
+    pub(crate) const PLAIN: fn() -> Self =
+        || Self { workers: vec![1], stretch: usize::MAX, batch: 1_000 };
 }
 
-pub fn shapes() -> impl Strategy<Value = Shape> {
+pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     let workers = proptest::collection::vec(proptest::sample::select(vec![1, 2, 4]), 1..5);
     (workers, 1..6_usize, 1..5_usize).prop_map(|(workers, stretch, batch)| Shape {
         workers,
@@ -62,7 +63,7 @@ pub fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 /// Cuts `rows` into epochs at random places.
-pub fn cut<T: Clone>(rows: &[T], cuts: &[bool]) -> Vec<Vec<T>> {
+pub(crate) fn cut<T: Clone>(rows: &[T], cuts: &[bool]) -> Vec<Vec<T>> {
     let mut epochs = vec![Vec::new()];
     for (row, cut) in rows.iter().zip(cuts.iter().chain(std::iter::repeat(&false))) {
         if *cut {
@@ -73,12 +74,12 @@ pub fn cut<T: Clone>(rows: &[T], cuts: &[bool]) -> Vec<Vec<T>> {
     epochs
 }
 
-pub fn cuts() -> impl Strategy<Value = Vec<bool>> {
+pub(crate) fn cuts() -> impl Strategy<Value = Vec<bool>> {
     proptest::collection::vec(any::<bool>(), 0..60)
 }
 
 /// A record whose series can be renamed and that a machine can take.
-pub trait Sample: Record {
+pub(crate) trait Sample: Record + Clone {
     fn series(&mut self) -> &mut SeriesId;
     fn machine(machine: AnyMachine) -> Box<dyn Machine<Self>>;
 }
@@ -103,14 +104,14 @@ impl Sample for Candle {
     }
 }
 
-pub fn context(kind: Kind, series: SeriesTable) -> OperatorContext {
+pub(crate) fn context(kind: Kind, series: SeriesTable) -> OperatorContext {
     OperatorContext { id: "it".into(), root: ".".into(), series, kind, range: None }
 }
 
-pub fn definition(
+pub(crate) fn definition(
     operator: &str,
 ) -> &'static dyn dataflows::component::operator::OperatorDefinition {
-    OPERATORS.iter().find(|definition| definition.name() == operator).unwrap()
+    *OPERATORS.iter().find(|definition| definition.name() == operator).unwrap()
 }
 
 /// The machines of a stretch, with the numbers that series have in it.
@@ -202,7 +203,7 @@ fn append(port: &mut Rows, rows: Rows, numbers: &[SeriesId]) {
 }
 
 /// Runs `operator` over `steps`; gives what each epoch emitted, by output, ordered by key.
-pub fn run<T: Sample>(
+pub(crate) fn run<T: Sample>(
     operator: &str,
     config: &Value,
     steps: &[Step<T>],
@@ -233,7 +234,7 @@ pub fn run<T: Sample>(
 }
 
 /// All that `port` gave in all epochs, ordered by key.
-pub fn all<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<T> {
+pub(crate) fn all<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<T> {
     let mut rows: Vec<T> =
         results.iter().flat_map(|epoch| T::unwrap(epoch[port].clone()).unwrap()).collect();
     rows.sort_by_key(|row| *row.clone().series());
@@ -241,12 +242,12 @@ pub fn all<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<T> {
 }
 
 /// What `port` gave, epoch by epoch.
-pub fn by_epoch<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<Vec<T>> {
+pub(crate) fn by_epoch<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<Vec<T>> {
     results.iter().map(|epoch| T::unwrap(epoch[port].clone()).unwrap()).collect()
 }
 
 /// All rejects of `port`: (reason, tick, clock), ordered by series.
-pub fn rejects(results: &[Vec<Rows>], port: usize) -> Vec<(String, Tick, EventTime)> {
+pub(crate) fn rejects(results: &[Vec<Rows>], port: usize) -> Vec<(String, Tick, EventTime)> {
     let mut rows: Vec<_> = results
         .iter()
         .flat_map(|epoch| Reject::unwrap(epoch[port].clone()).unwrap())
