@@ -224,9 +224,9 @@ fn is_shift(
         if far {
             reference = [None; 3];
         }
-        for field in 0..3 {
-            if prices(other)[field] != 0 {
-                reference[field] = Some((other.time.ns(), prices(other)[field]));
+        for (price, reference) in prices(other).into_iter().zip(&mut reference) {
+            if price != 0 {
+                *reference = Some((other.time.ns(), price));
             }
         }
     }
