@@ -74,11 +74,9 @@ impl Definition for Dedupe {
 
     fn check(&self, config: &Value) -> Vec<(String, String)> {
         let mut mistakes = check_config::<DedupeConfig>(config);
-        if let Ok(config) = serde_json::from_value::<DedupeConfig>(config.clone()) {
-            if config.remembered_max == 0 {
-                mistakes
-                    .push(("remembered_max".to_owned(), "it is 0; expected 1 or more".to_owned()));
-            }
+        let read = serde_json::from_value::<DedupeConfig>(config.clone());
+        if read.is_ok_and(|config| config.remembered_max == 0) {
+            mistakes.push(("remembered_max".to_owned(), "it is 0; expected 1 or more".to_owned()));
         }
         mistakes
     }

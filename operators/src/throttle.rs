@@ -66,13 +66,10 @@ impl Definition for Throttle {
 
     fn check(&self, config: &Value) -> Vec<(String, String)> {
         let mut mistakes = check_config::<ThrottleConfig>(config);
-        if let Ok(config) = serde_json::from_value::<ThrottleConfig>(config.clone()) {
-            if config.every.is_zero() {
-                mistakes.push((
-                    "every".to_owned(),
-                    "it is 0s; expected a time to wait, such as 1s".to_owned(),
-                ));
-            }
+        let read = serde_json::from_value::<ThrottleConfig>(config.clone());
+        if read.is_ok_and(|config| config.every.is_zero()) {
+            let message = "it is 0s; expected a time to wait, such as 1s";
+            mistakes.push(("every".to_owned(), message.to_owned()));
         }
         mistakes
     }
