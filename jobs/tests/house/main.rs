@@ -1,0 +1,9 @@
+//! The house and its front door: arrows between rooms, shipped jobs, generated pages, and the binary as
+//! a user calls it.
+
+mod bad_input;
+mod binary;
+mod reference;
+mod shipped;
+mod tidy;
+mod truth;
