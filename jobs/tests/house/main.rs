@@ -3,7 +3,8 @@
 
 mod bad_input;
 mod binary;
+mod determinism;
 mod reference;
 mod shipped;
+mod support;
 mod tidy;
-mod truth;
