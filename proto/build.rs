@@ -12,6 +12,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(SCHEMAS, ["schemas"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("tapeflow.v1.bin"), descriptors.encode_to_vec())?;
-    prost_build::Config::new().disable_comments(["."]).compile_fds(descriptors)?;
+    prost_build::Config::new()
+        .disable_comments(["."])
+        // Batches are read and written by hand; only tests hold them against prost's.
+        .message_attribute("tapeflow.v1.TickBatch", "#[cfg(test)]")
+        .compile_fds(descriptors)?;
     Ok(())
 }

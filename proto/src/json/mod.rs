@@ -19,6 +19,9 @@ use crate::tick_message::TickMessage;
 use crate::trade_event::TradeEvent;
 use crate::trade_signal::TradeSignal;
 
+/// How deep objects and arrays may be nested.
+const DEPTH_MAX: usize = 32;
+
 /// A record with a plain JSON form: one object, fields as in the type, an absent one `null`.
 pub trait Json: Record + Serialize + DeserializeOwned {
     /// Appends the object to `out`, without spaces; on an error `out` is as it was.
@@ -37,7 +40,7 @@ pub trait Json: Record + Serialize + DeserializeOwned {
     /// no harm; a field given twice is refused.
     ///
     /// # Errors
-    /// When it is too long, not JSON, nested deeper than 127, or no record: see [`RecordError`].
+    /// When it is too long, not JSON, nested deeper than 32, or no record: see [`RecordError`].
     fn decode_json(bytes: &[u8]) -> Result<Self, RecordError> {
         let record: Self = read_object(bytes)?;
         record.check()?;
@@ -58,9 +61,49 @@ fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed("expected an object"));
     }
+    if depth(bytes) > DEPTH_MAX {
+        return Err(malformed("nested too deep"));
+    }
     serde_json::from_slice(bytes).map_err(malformed)
+}
+
+/// Counts how deep brackets outside of texts go. Serde has no limit for what it skips.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn malformed(error: impl ToString) -> RecordError {
     RecordError::malformed("json", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::depth;
+
+    #[test]
+    fn only_brackets_outside_of_texts_count() {
+        for (text, deep) in [
+            (r#"{"a":[1,{}],"b":[]}"#, 3),
+            (r#"{"a":"[[[[\"[[[","b":1}"#, 1),
+            (r#"{"a":"\\","b":[[1]]}"#, 3),
+            ("]]}{", 1),
+        ] {
+            assert_eq!(depth(text.as_bytes()), deep, "{text}");
+        }
+    }
 }

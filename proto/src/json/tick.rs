@@ -171,7 +171,7 @@ fn write_tick(
         }
     }
     write!(out, "\"t\":{}", ns / unit.ns())?;
-    if ns % unit.ns() != 0 {
+    if !ns.is_multiple_of(unit.ns()) {
         write!(out, ",\"ts\":{ns}")?;
     }
     if let Some(volume) = tick.volume {

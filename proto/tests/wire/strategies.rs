@@ -56,11 +56,11 @@ fn time() -> impl Strategy<Value = EventTime> {
 }
 
 fn trace() -> impl Strategy<Value = Traceparent> {
-    (1.., 1.., any::<u8>())
+    (1_u128.., 1_u64.., any::<u8>())
         .prop_map(|(trace, parent, flags)| Traceparent::new(trace, parent, flags).unwrap())
 }
 
-pub fn envelope() -> impl Strategy<Value = Envelope> {
+pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
     (name(), any::<Option<u64>>(), time(), option::of(trace()), option::of(message_id())).prop_map(
         |(source, sequence, time, traceparent, message_id)| Envelope {
             source,
@@ -72,7 +72,7 @@ pub fn envelope() -> impl Strategy<Value = Envelope> {
     )
 }
 
-pub fn tick() -> impl Strategy<Value = TickMessage> {
+pub(crate) fn tick() -> impl Strategy<Value = TickMessage> {
     let prices = (option::of(some_price()), option::of(some_price()), option::of(some_price()))
         .prop_filter("a tick has a price", |prices| *prices != (None, None, None));
     (envelope(), name(), prices, option::of(size())).prop_map(
@@ -87,7 +87,7 @@ pub fn tick() -> impl Strategy<Value = TickMessage> {
     )
 }
 
-pub fn depth() -> impl Strategy<Value = Depth> {
+pub(crate) fn depth() -> impl Strategy<Value = Depth> {
     let side = || prop::collection::btree_map(price(), size(), 0..20);
     (envelope(), name(), side(), side()).prop_map(|(envelope, instrument, bids, asks)| {
         let level = |(price, quantity)| Level { price, quantity };
@@ -108,7 +108,7 @@ fn ohlc() -> impl Strategy<Value = Ohlc> {
     })
 }
 
-pub fn candle() -> impl Strategy<Value = CandleMessage> {
+pub(crate) fn candle() -> impl Strategy<Value = CandleMessage> {
     let times = [time(), time(), time(), time()]
         .prop_filter("a window has a length", |times| times[0] < times[1]);
     let window = (prop_oneof![1..=86_400_u32, Just(604_800)], any::<i32>(), times);
@@ -179,7 +179,7 @@ fn limits() -> impl Strategy<Value = (Option<Price>, Option<Price>)> {
     (option::of(some_price()), option::of(some_price()))
 }
 
-pub fn trade_event() -> impl Strategy<Value = TradeEvent> {
+pub(crate) fn trade_event() -> impl Strategy<Value = TradeEvent> {
     let names = [name(), name(), name()];
     (envelope(), names, trade(), limits(), option::of(name())).prop_map(
         |(envelope, [account, instrument, position_id], trade, limits, client_order_id)| {
@@ -203,7 +203,7 @@ pub fn trade_event() -> impl Strategy<Value = TradeEvent> {
     )
 }
 
-pub fn trade_signal() -> impl Strategy<Value = TradeSignal> {
+pub(crate) fn trade_signal() -> impl Strategy<Value = TradeSignal> {
     let names = [name(), name(), name()];
     (envelope(), message_id(), names, trade(), limits(), option::of(size())).prop_map(
         |(mut envelope, id, [leader, instrument, position_id], trade, limits, equity)| {
@@ -228,7 +228,7 @@ pub fn trade_signal() -> impl Strategy<Value = TradeSignal> {
     )
 }
 
-pub fn order() -> impl Strategy<Value = Order> {
+pub(crate) fn order() -> impl Strategy<Value = Order> {
     let kind = prop_oneof![Just(OrderKind::Market), Just(OrderKind::Limit), Just(OrderKind::Stop)];
     let state = prop_oneof![
         Just(OrderState::New),
@@ -276,7 +276,7 @@ pub fn order() -> impl Strategy<Value = Order> {
     )
 }
 
-pub fn chat_message() -> impl Strategy<Value = ChatMessage> {
+pub(crate) fn chat_message() -> impl Strategy<Value = ChatMessage> {
     let action = prop_oneof![
         Just(ChatAction::Post),
         Just(ChatAction::Edit),
@@ -288,7 +288,7 @@ pub fn chat_message() -> impl Strategy<Value = ChatMessage> {
     let uuids = (any::<[u128; 2]>(), option::of(any::<u128>()))
         .prop_filter("a target is another message", |([own, target], _)| own != target);
     let text = "[^\0]{1,200}";
-    (envelope(), uuids, users, option::of(name()), action, text, option::of(1..)).prop_map(
+    (envelope(), uuids, users, option::of(name()), action, text, option::of(1_u64..)).prop_map(
         |(envelope, ([own, target], reply), (one, other), group, action, text, room_sequence)| {
             let speaks = matches!(action, ChatAction::Post | ChatAction::Edit);
             let post = action == ChatAction::Post;

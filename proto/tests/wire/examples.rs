@@ -41,7 +41,7 @@ fn envelope(source: &str) -> Envelope {
     }
 }
 
-pub fn tick() -> TickMessage {
+pub(crate) fn tick() -> TickMessage {
     TickMessage {
         envelope: envelope("ib"),
         instrument: text("EURUSD"),
@@ -52,7 +52,7 @@ pub fn tick() -> TickMessage {
     }
 }
 
-pub fn depth() -> Depth {
+pub(crate) fn depth() -> Depth {
     let level = |at: &str, size: &str| Level { price: price(at), quantity: quantity(size) };
     Depth {
         envelope: envelope("mt5"),
@@ -62,7 +62,7 @@ pub fn depth() -> Depth {
     }
 }
 
-pub fn candle() -> CandleMessage {
+pub(crate) fn candle() -> CandleMessage {
     let ohlc = |open, high, low, close| Ohlc {
         open: price(open),
         high: price(high),
@@ -96,7 +96,7 @@ pub fn candle() -> CandleMessage {
     }
 }
 
-pub fn trade_event() -> TradeEvent {
+pub(crate) fn trade_event() -> TradeEvent {
     TradeEvent {
         envelope: envelope("mt4"),
         account: text("acc-1"),
@@ -113,7 +113,7 @@ pub fn trade_event() -> TradeEvent {
     }
 }
 
-pub fn trade_signal() -> TradeSignal {
+pub(crate) fn trade_signal() -> TradeSignal {
     TradeSignal {
         envelope: envelope("mt5"),
         leader: text("anna"),
@@ -130,7 +130,7 @@ pub fn trade_signal() -> TradeSignal {
     }
 }
 
-pub fn order() -> Order {
+pub(crate) fn order() -> Order {
     Order {
         envelope: envelope("copy"),
         client_order_id: text("abcdefgh234567abcdef"),
@@ -152,7 +152,7 @@ pub fn order() -> Order {
     }
 }
 
-pub fn chat_message() -> ChatMessage {
+pub(crate) fn chat_message() -> ChatMessage {
     ChatMessage {
         envelope: envelope("chat"),
         uuid: "123e4567-e89b-12d3-a456-426614174000".parse().unwrap(),

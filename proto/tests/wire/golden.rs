@@ -22,18 +22,18 @@ fn holds<T: Protobuf + PartialEq + std::fmt::Debug>(record: &T, hex: &str) {
 
 #[test]
 fn every_record_has_the_bytes_it_always_had() {
-    holds(&examples::tick(), include_str!("golden/Tick.hex"));
-    holds(&examples::depth(), include_str!("golden/Depth.hex"));
-    holds(&examples::candle(), include_str!("golden/Candle.hex"));
-    holds(&examples::trade_event(), include_str!("golden/TradeEvent.hex"));
-    holds(&examples::trade_signal(), include_str!("golden/TradeSignal.hex"));
-    holds(&examples::order(), include_str!("golden/Order.hex"));
-    holds(&examples::chat_message(), include_str!("golden/ChatMessage.hex"));
+    holds(&examples::tick(), include_str!("../golden/Tick.hex"));
+    holds(&examples::depth(), include_str!("../golden/Depth.hex"));
+    holds(&examples::candle(), include_str!("../golden/Candle.hex"));
+    holds(&examples::trade_event(), include_str!("../golden/TradeEvent.hex"));
+    holds(&examples::trade_signal(), include_str!("../golden/TradeSignal.hex"));
+    holds(&examples::order(), include_str!("../golden/Order.hex"));
+    holds(&examples::chat_message(), include_str!("../golden/ChatMessage.hex"));
 }
 
 #[test]
 fn a_batch_has_the_bytes_it_always_had() {
-    let golden = bytes_of(include_str!("golden/TickBatch.hex"));
+    let golden = bytes_of(include_str!("../golden/TickBatch.hex"));
     let tick = examples::tick();
     let mut trace = String::new();
     let tick = tick.borrow(&mut trace);
