@@ -45,7 +45,7 @@ impl Timeframe {
 impl fmt::Display for Timeframe {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (unit, seconds) in [("w", 7 * DAY), ("d", DAY), ("h", 3_600), ("m", 60)] {
-            if self.0 % seconds == 0 {
+            if self.0.is_multiple_of(seconds) {
                 return write!(formatter, "{}{unit}", self.0 / seconds);
             }
         }
