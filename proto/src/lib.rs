@@ -11,6 +11,7 @@ pub mod columns;
 pub mod decimal;
 pub mod event_time;
 pub mod reject;
+pub mod row;
 pub mod series;
 pub mod tick;
 pub mod timeframe;
