@@ -20,6 +20,7 @@ pub mod order;
 pub mod protobuf;
 pub mod record;
 pub mod reject;
+pub mod row;
 pub mod series;
 pub mod side;
 pub mod tick;

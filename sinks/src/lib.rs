@@ -1,1 +1,20 @@
-//! This room is being furnished.
+//! What takes records out: tables (SQLite and PostgreSQL), the Parquet archive, files and the
+//! console.
+//!
+//! A sink is handed whole epochs and makes them durable; it decides nothing that a job computes.
+//! It knows the engine's seams and `proto`, and neither sources nor operators.
+
+pub mod archive;
+pub mod console;
+pub mod file;
+mod lines;
+mod order;
+mod period;
+mod replace;
+pub mod table;
+
+use dataflows::component::sink::SinkDefinition;
+
+/// Every sink that a job may name, in the order of the alphabet.
+pub const SINKS: &[&dyn SinkDefinition] =
+    &[&archive::Archive, &console::Console, &file::File, &table::Table];

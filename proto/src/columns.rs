@@ -1,1 +1,0 @@
-//! Layout of records in Arrow and Parquet: one place for files read, files written and queries.

@@ -1,0 +1,145 @@
+//! Rows to a Parquet file: encodings, row groups, and pages cut at the same rows always.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use dataflows::fault::Fault;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use proto::columns::Names;
+
+use super::stored::Stored;
+
+/// Rows are encoded so many at a time: few enough for the cache, and always the same number, so
+/// that pages end at the same rows whatever the slices were that rows came in.
+const ROWS_AT_ONCE: usize = 8_192;
+const ROWS_PER_GROUP: usize = 1 << 20;
+
+/// Columns that mostly grow by small steps: differences, no dictionary.
+const STEPS: [&str; 10] = [
+    "time",
+    "start",
+    "end",
+    "first_time",
+    "last_time",
+    "sequence",
+    "first_sequence",
+    "last_sequence",
+    "trading_date",
+    "clock",
+];
+/// Words that nobody prunes by: no statistics.
+const WORDS: [&str; 6] = ["basis", "reason", "flags", "detail", "payload", "place"];
+
+fn properties() -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_created_by("tapeflow".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for name in STEPS {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(name), false)
+            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in ["time", "start"] {
+        properties = properties
+            .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
+    }
+    for name in WORDS {
+        properties = properties
+            .set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
+    }
+    properties.build()
+}
+
+/// A file that is being written.
+pub(super) struct Encoder<R> {
+    path: PathBuf,
+    writer: ArrowWriter<BufWriter<File>>,
+    /// Rows that do not fill a batch yet.
+    rest: Vec<R>,
+    rows: u64,
+}
+
+impl<R: Stored> Encoder<R> {
+    /// Starts the file `path`; what was there is overwritten.
+    pub(super) fn create(path: &Path) -> Result<Self, Fault> {
+        let file = File::create(path).map_err(|error| refused(path, &error))?;
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            // Plain Parquet types say all; Arrow's own schema would only bind readers to ours.
+            .with_skip_arrow_metadata(true)
+            .with_schema_root("tapeflow".to_owned());
+        let writer = ArrowWriter::try_new_with_options(BufWriter::new(file), R::schema(), options)
+            .map_err(|error| refused(path, &error))?;
+        Ok(Self { path: path.to_owned(), writer, rest: Vec::new(), rows: 0 })
+    }
+
+    /// Adds one row.
+    pub(super) fn push(&mut self, row: R, names: &Names) -> Result<(), Fault> {
+        self.rest.push(row);
+        if self.rest.len() == ROWS_AT_ONCE {
+            let rows = std::mem::take(&mut self.rest);
+            self.write(&[&rows], names)?;
+            self.rest = rows;
+            self.rest.clear();
+        }
+        Ok(())
+    }
+
+    /// Adds slices of rows. Not to be mixed with [`Self::push`].
+    pub(super) fn extend(&mut self, runs: &[&[R]], names: &Names) -> Result<(), Fault> {
+        let mut pieces: Vec<&[R]> = Vec::new();
+        let mut wanted = ROWS_AT_ONCE;
+        for run in runs {
+            let mut run = *run;
+            while run.len() >= wanted {
+                let (piece, rest) = run.split_at(wanted);
+                pieces.push(piece);
+                self.write(&pieces, names)?;
+                pieces.clear();
+                wanted = ROWS_AT_ONCE;
+                run = rest;
+            }
+            if !run.is_empty() {
+                pieces.push(run);
+                wanted -= run.len();
+            }
+        }
+        if pieces.is_empty() { Ok(()) } else { self.write(&pieces, names) }
+    }
+
+    fn write(&mut self, runs: &[&[R]], names: &Names) -> Result<(), Fault> {
+        let batch =
+            R::to_batch(runs, names).map_err(|error| Fault::defect("sinks::archive", error))?;
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(&batch).map_err(|error| refused(&self.path, &error))
+    }
+
+    /// Ends the file and waits until the disk has it; gives its rows and bytes.
+    pub(super) fn finish(mut self, names: &Names) -> Result<(u64, u64), Fault> {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            self.write(&[&rest], names)?;
+        }
+        let path = self.path;
+        let mut buffer = self.writer.into_inner().map_err(|error| refused(&path, &error))?;
+        buffer.flush().map_err(|error| refused(&path, &error))?;
+        let file = buffer.into_inner().map_err(|error| refused(&path, error.error()))?;
+        file.sync_all().map_err(|error| refused(&path, &error))?;
+        let bytes = file.metadata().map_err(|error| refused(&path, &error))?.len();
+        Ok((self.rows, bytes))
+    }
+}
+
+fn refused(path: &Path, error: &dyn std::error::Error) -> Fault {
+    Fault::file(
+        path,
+        format!("cannot be written: {error}; check the folder's permissions and the disk's space"),
+    )
+}

@@ -1,0 +1,82 @@
+//! A partition's rows to its file: beside its place first, then renamed.
+
+use std::path::{Path, PathBuf};
+
+use dataflows::fault::Fault;
+use proto::columns::Names;
+
+use super::buffer::Buffer;
+use super::encode::Encoder;
+use super::files;
+use super::merge::{FileRun, Mode, Run, merge};
+use super::stored::Stored;
+
+/// Rows of one partition: some may have gone to temporary files already.
+#[derive(Debug)]
+pub(super) struct Contents<R> {
+    pub(super) runs: Vec<PathBuf>,
+    pub(super) buffer: Buffer<R>,
+}
+
+/// Writes `contents`, together with what `old` holds, to the file `to`; gives rows and bytes.
+/// Where that fails nothing of `to` remains.
+pub(super) fn write<R: Stored>(
+    contents: Contents<R>,
+    old: Option<&Path>,
+    mode: Mode<'_>,
+    to: &Path,
+    names: &mut Names,
+) -> Result<(u64, u64), Fault> {
+    let written = try_write(contents, old, mode, to, names);
+    if written.is_err()
+        && let Err(error) = files::remove(to)
+    {
+        tracing::warn!(%error, "a temporary file remains");
+    }
+    written
+}
+
+fn try_write<R: Stored>(
+    contents: Contents<R>,
+    old: Option<&Path>,
+    mode: Mode<'_>,
+    to: &Path,
+    names: &mut Names,
+) -> Result<(u64, u64), Fault> {
+    let old = old.map(FileRun::open).transpose()?;
+    let mut encoder = Encoder::create(to)?;
+    let sorted = contents.buffer.sorted(names);
+    if old.is_none() && contents.runs.is_empty() && sorted.is_distinct {
+        let slices: Vec<&[R]> = sorted.series.iter().map(Vec::as_slice).collect();
+        encoder.extend(&slices, names)?;
+    } else {
+        let mut runs = vec![Run::memory(sorted)];
+        for path in &contents.runs {
+            runs.push(Run::File(Box::new(FileRun::open(path)?)));
+        }
+        let old = old.map(|old| Run::File(Box::new(old)));
+        merge(old, runs, mode, &mut encoder, names)?;
+    }
+    encoder.finish(names)
+}
+
+/// Writes a partition's file anew, with what an earlier run has left in it.
+pub(super) fn publish<R: Stored>(
+    contents: Contents<R>,
+    path: &Path,
+    root: &Path,
+    names: &mut Names,
+) -> Result<(u64, u64), Fault> {
+    if let Some(folder) = path.parent() {
+        files::make_folder(folder, root)?;
+    }
+    let runs = contents.runs.clone();
+    let temporary = files::temporary(path, 0);
+    let old = path.exists().then_some(path);
+    let written = write(contents, old, Mode::Merge, &temporary, names)?;
+    files::rename(&temporary, path)?;
+    for run in runs {
+        files::remove(&run)?;
+    }
+    Ok(written)
+}

@@ -1,0 +1,99 @@
+//! The thread that encodes and writes, so that the sink's own can go on gathering.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use dataflows::fault::Fault;
+use proto::columns::Names;
+
+use super::buffer::Buffer;
+use super::files;
+use super::merge::Mode;
+use super::publish::{Contents, publish, write};
+use super::stored::Stored;
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) enum Work<R> {
+    /// A sorted temporary file.
+    Run { path: PathBuf, buffer: Buffer<R> },
+    /// A partition's file.
+    Publish { path: PathBuf, contents: Contents<R> },
+}
+
+/// What has been written.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) files: u64,
+}
+
+/// The handle of the thread. At most one piece of work waits while another is done.
+#[derive(Debug)]
+pub(super) struct Writer<R> {
+    sender: Option<SyncSender<Work<R>>>,
+    thread: Option<JoinHandle<Result<Written, Fault>>>,
+}
+
+impl<R: Stored + Send> Writer<R> {
+    pub(super) fn start(root: PathBuf, names: Names) -> Result<Self, Fault> {
+        let (sender, receiver) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("archive-writer".to_owned())
+            .spawn({
+                let root = root.clone();
+                move || run(&receiver, &root, names)
+            })
+            .map_err(|error| Fault::file(&root, format!("no thread to write: {error}")))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Hands work over; waits while the thread is behind.
+    pub(super) fn send(&mut self, work: Work<R>) -> Result<(), Fault> {
+        let sent = self.sender.as_ref().map(|sender| sender.send(work));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            // The thread ends early only with a fault.
+            _ => self.join().and(Err(Fault::defect("sinks::archive", "the writer has ended"))),
+        }
+    }
+
+    /// Waits until all is written.
+    pub(super) fn join(&mut self) -> Result<Written, Fault> {
+        self.sender = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(written)) => written,
+            Some(Err(_)) => Err(Fault::defect("sinks::archive", "the writer has panicked")),
+            None => Ok(Written::default()),
+        }
+    }
+}
+
+fn run<R: Stored>(
+    receiver: &Receiver<Work<R>>,
+    root: &std::path::Path,
+    mut names: Names,
+) -> Result<Written, Fault> {
+    let mut written = Written::default();
+    for work in receiver {
+        names.refresh();
+        match work {
+            Work::Run { path, buffer } => {
+                if let Some(folder) = path.parent() {
+                    files::make_folder(folder, root)?;
+                }
+                let contents = Contents { runs: Vec::new(), buffer };
+                write(contents, None, Mode::Merge, &path, &mut names)?;
+            }
+            Work::Publish { path, contents } => {
+                let (rows, bytes) = publish(contents, &path, root, &mut names)?;
+                written.rows += rows;
+                written.bytes += bytes;
+                written.files += 1;
+            }
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,109 @@
+//! Rows as lines of text: JSON with exact decimals, CSV, and fields for a table.
+
+use std::fmt::Write as _;
+
+use dataflows::batch::Rows;
+use dataflows::kind::Kind;
+use proto::columns::Names;
+use proto::row::{
+    CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS, Values, candle_values,
+    reject_values, tick_values, write_number,
+};
+
+/// The values of rows with their columns; without the columns that text has no need of.
+#[derive(Debug)]
+pub(crate) struct Sheet {
+    columns: Vec<(Column, Values)>,
+    pub(crate) rows: usize,
+}
+
+/// The columns of a kind that text shows: times are written in full, so none of nanoseconds.
+pub(crate) fn columns(kind: Kind) -> impl Iterator<Item = Column> {
+    let columns = match kind {
+        Kind::Ticks => TICK_COLUMNS,
+        Kind::Candles => CANDLE_COLUMNS,
+        Kind::Rejects => REJECT_COLUMNS,
+    };
+    columns.iter().copied().filter(|column| column.kind != ColumnType::Nanos)
+}
+
+impl Sheet {
+    pub(crate) fn new(rows: &Rows, names: &Names) -> Self {
+        let (all, values) = match rows {
+            Rows::Ticks(rows) => (TICK_COLUMNS, tick_values(rows, names)),
+            Rows::Candles(rows) => (CANDLE_COLUMNS, candle_values(rows, names)),
+            Rows::Rejects(rows) => (REJECT_COLUMNS, reject_values(rows, names)),
+        };
+        let columns = all.iter().copied().zip(values);
+        let columns = columns.filter(|(column, _)| column.kind != ColumnType::Nanos).collect();
+        Self { columns, rows: rows.len() }
+    }
+
+    /// Appends a row as one line of JSON. Numbers keep every digit; what is absent is null.
+    pub(crate) fn write_json(&self, row: usize, out: &mut String) {
+        for (index, (column, values)) in self.columns.iter().enumerate() {
+            out.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(out, "\"{}\":", column.name);
+            let start = out.len();
+            if !write_value(column, values, row, out) {
+                out.push_str("null");
+            } else if !is_number(column.kind) {
+                let text = out.split_off(start);
+                out.push_str(&serde_json::Value::String(text).to_string());
+            }
+        }
+        out.push_str("}\n");
+    }
+
+    /// Appends a row as one line of CSV; what is absent is empty.
+    pub(crate) fn write_csv(&self, row: usize, out: &mut String) {
+        for (index, (column, values)) in self.columns.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let start = out.len();
+            let is_there = write_value(column, values, row, out);
+            let is_plain = !out[start..].contains([',', '"', '\n', '\r']);
+            if is_there && !is_plain {
+                let text = out.split_off(start);
+                let _ = write!(out, "\"{}\"", text.replace('"', "\"\""));
+            }
+        }
+        out.push('\n');
+    }
+
+    /// Gives a field as text for people.
+    pub(crate) fn field(&self, name: &str, row: usize) -> String {
+        let mut text = String::new();
+        if let Some((column, values)) = self.columns.iter().find(|(column, _)| column.name == name)
+        {
+            write_value(column, values, row, &mut text);
+        }
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+}
+
+const fn is_number(kind: ColumnType) -> bool {
+    matches!(kind, ColumnType::Integer | ColumnType::Price | ColumnType::Quantity)
+}
+
+/// Appends a value as text, bytes as hexadecimal; tells whether there is one.
+fn write_value(column: &Column, values: &Values, row: usize, out: &mut String) -> bool {
+    match values {
+        Values::Text(values) => match values.get(row).and_then(Option::as_deref) {
+            Some(text) => out.push_str(text),
+            None => return false,
+        },
+        Values::Numbers(values) => match values.get(row).copied().flatten() {
+            Some(value) => write_number(value, column.kind, out),
+            None => return false,
+        },
+        Values::Bytes(values) => match values.get(row).and_then(Option::as_deref) {
+            Some(bytes) => bytes.iter().for_each(|byte| {
+                let _ = write!(out, "{byte:02x}");
+            }),
+            None => return false,
+        },
+    }
+    true
+}

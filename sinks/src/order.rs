@@ -1,0 +1,97 @@
+//! The order in which sinks show rows: by name and time, never by number or arrival.
+
+use std::cmp::Ordering;
+
+use dataflows::batch::Rows;
+use proto::candle::Candle;
+use proto::columns::Names;
+use proto::reject::Reject;
+use proto::series::SeriesId;
+use proto::tick::Tick;
+
+/// Compares two series by source, then instrument; none comes first.
+pub(crate) fn series(left: Option<SeriesId>, right: Option<SeriesId>, names: &Names) -> Ordering {
+    if left == right {
+        return Ordering::Equal;
+    }
+    let name = |id: Option<SeriesId>| {
+        id.and_then(|id| names.get(id)).map(|series| (&*series.source, &*series.instrument))
+    };
+    name(left).cmp(&name(right))
+}
+
+/// Compares candles of one series: by timeframe, start, revision, then by all that they say.
+pub(crate) fn candles(left: &Candle, right: &Candle) -> Ordering {
+    let prices = |candle: &Candle| {
+        [candle.price, candle.ask].map(|ohlc| [ohlc.open, ohlc.high, ohlc.low, ohlc.close])
+    };
+    let rest = |candle: &Candle| {
+        (
+            (candle.ticks, candle.end, candle.trading_date, candle.volume),
+            (candle.first_time, candle.last_time, candle.first_sequence, candle.last_sequence),
+            (candle.flags, candle.basis, candle.reason),
+        )
+    };
+    (left.timeframe, left.start, left.revision)
+        .cmp(&(right.timeframe, right.start, right.revision))
+        .then_with(|| prices(left).cmp(&prices(right)))
+        .then_with(|| rest(left).cmp(&rest(right)))
+}
+
+/// Compares ticks of one series: by time, sequence, then by all that they say.
+pub(crate) fn ticks(left: &Tick, right: &Tick) -> Ordering {
+    (left.time, left.sequence)
+        .cmp(&(right.time, right.sequence))
+        .then_with(|| tick_content(left).cmp(&tick_content(right)))
+        .then_with(|| left.has(Tick::HAS_SEQUENCE).cmp(&right.has(Tick::HAS_SEQUENCE)))
+}
+
+/// What a tick says, apart from who it is.
+pub(crate) fn tick_content(tick: &Tick) -> [i64; 5] {
+    let has_volume = i64::from(tick.has(Tick::HAS_VOLUME));
+    [tick.bid.units(), tick.ask.units(), tick.last.units(), has_volume, tick.volume.units()]
+}
+
+/// Compares rejects of one series: by clock, component, reason, then by all that they say.
+pub(crate) fn rejects(left: &Reject, right: &Reject) -> Ordering {
+    (left.clock, &left.component, &left.reason, &left.place, &left.detail, &left.payload)
+        .cmp(&(
+            right.clock,
+            &right.component,
+            &right.reason,
+            &right.place,
+            &right.detail,
+            &right.payload,
+        ))
+        .then_with(|| match (&left.tick, &right.tick) {
+            (Some(left), Some(right)) => ticks(left, right),
+            (left, right) => left.is_some().cmp(&right.is_some()),
+        })
+}
+
+/// Puts the runs of an epoch into one run in canonical order.
+pub(crate) fn canonical(runs: Vec<Rows>, names: &Names) -> Option<Rows> {
+    let mut runs = runs.into_iter();
+    let mut all = runs.next()?;
+    for run in runs {
+        match (&mut all, run) {
+            (Rows::Ticks(all), Rows::Ticks(mut rows)) => all.append(&mut rows),
+            (Rows::Candles(all), Rows::Candles(mut rows)) => all.append(&mut rows),
+            (Rows::Rejects(all), Rows::Rejects(mut rows)) => all.append(&mut rows),
+            _ => {} // a sink is handed one kind only
+        }
+    }
+    let by_name = |left, right| series(Some(left), Some(right), names);
+    match &mut all {
+        Rows::Ticks(rows) => rows.sort_by(|left, right| {
+            by_name(left.series, right.series).then_with(|| ticks(left, right))
+        }),
+        Rows::Candles(rows) => rows.sort_by(|left, right| {
+            by_name(left.series, right.series).then_with(|| candles(left, right))
+        }),
+        Rows::Rejects(rows) => rows.sort_by(|left, right| {
+            series(left.series(), right.series(), names).then_with(|| rejects(left, right))
+        }),
+    }
+    Some(all)
+}
