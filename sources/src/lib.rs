@@ -7,7 +7,9 @@
 
 pub mod archive;
 pub mod columns;
+pub mod file;
 pub mod paths;
+pub mod simulator;
 #[cfg(test)]
 mod testing;
 pub mod time_zone;
@@ -17,7 +19,8 @@ use dataflows::component::source::SourceDefinition;
 use dataflows::kind::Kind;
 
 /// All sources, by name.
-pub const SOURCES: &[&dyn SourceDefinition] = &[&archive::Archive];
+pub const SOURCES: &[&dyn SourceDefinition] =
+    &[&archive::Archive, &file::File, &simulator::Simulator];
 
 /// What every source of ticks gives.
 const OUTPUTS: &[Output] = &[

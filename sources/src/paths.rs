@@ -188,7 +188,9 @@ fn percent_decoded(text: &str) -> String {
 /// Gives the one of `names` that `wanted` may have meant, as `; did you mean ...`.
 pub(crate) fn suggestion<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
     let nearest = names
-        .map(|name| (strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase()), name)
+        })
         .min();
     match nearest {
         Some((distance, name)) if distance <= 1 + wanted.len() / 3 => {

@@ -166,13 +166,11 @@ pub(super) fn decimals(
         DataType::Float32 => {
             // The shortest text that gives the same float is the number that was meant.
             let values = array.as_primitive::<Float32Type>().values();
-            out.each(array, values, |row, value| {
-                match parse_units(&value.to_string(), digits) {
-                    Ok(units) => Some(units),
-                    Err(error) => {
-                        complain(row, format!("`{value}` is {error}"));
-                        None
-                    }
+            out.each(array, values, |row, value| match parse_units(&value.to_string(), digits) {
+                Ok(units) => Some(units),
+                Err(error) => {
+                    complain(row, format!("`{value}` is {error}"));
+                    None
                 }
             });
         }
@@ -326,11 +324,7 @@ pub(super) fn times(
             }
             out.each(array, values, |row, value| {
                 let ns = value.checked_mul(factor);
-                let ns = if is_naive {
-                    ns.and_then(|ns| clockwork.localizer.utc(ns))
-                } else {
-                    ns
-                };
+                let ns = if is_naive { ns.and_then(|ns| clockwork.localizer.utc(ns)) } else { ns };
                 if ns.is_none() {
                     complain(row, format!("the time `{value}` is out of range"));
                 }
@@ -347,8 +341,12 @@ pub(super) fn times(
                 ns
             });
         }
-        DataType::Int32 | DataType::UInt32 | DataType::UInt64 | DataType::Float64
-        | DataType::Date32 | DataType::Date64 => {
+        DataType::Int32
+        | DataType::UInt32
+        | DataType::UInt64
+        | DataType::Float64
+        | DataType::Date32
+        | DataType::Date64 => {
             let target = match array.data_type() {
                 DataType::Date32 | DataType::Date64 => {
                     DataType::Timestamp(ArrowUnit::Millisecond, None)
@@ -401,8 +399,7 @@ pub(super) fn integers(
         });
         return Ok(());
     }
-    let cast =
-        arrow::compute::cast(array, &DataType::Int64).map_err(|error| error.to_string())?;
+    let cast = arrow::compute::cast(array, &DataType::Int64).map_err(|error| error.to_string())?;
     out.each(cast.as_ref(), cast.as_primitive::<Int64Type>().values(), |row, value| {
         if value < 0 {
             complain(row, value.to_string());

@@ -84,7 +84,11 @@ pub(super) struct Decoder {
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Decoder").field("entry", &self.entry).field("row", &self.row).finish()
+        formatter
+            .debug_struct("Decoder")
+            .field("entry", &self.entry)
+            .field("row", &self.row)
+            .finish()
     }
 }
 
@@ -245,8 +249,7 @@ impl Decoder {
         let counted = u64::from(self.places.get(Role::Sequence).is_none());
         let first = self.first_sequence() * counted;
         let times = scratch.time.values.iter().zip(&scratch.nanos.values);
-        let prices =
-            scratch.bid.values.iter().zip(&scratch.ask.values).zip(&scratch.last.values);
+        let prices = scratch.bid.values.iter().zip(&scratch.ask.values).zip(&scratch.last.values);
         let others =
             scratch.sequence.values.iter().zip(&scratch.volume.values).zip(&scratch.series);
         let mut ticks = Vec::with_capacity(rows);
@@ -263,13 +266,7 @@ impl Decoder {
                 flags,
             },
         ));
-        Chunk {
-            ticks,
-            offsets: None,
-            rejects: VecDeque::new(),
-            first: self.row,
-            rows: rows as u64,
-        }
+        Chunk { ticks, offsets: None, rejects: VecDeque::new(), first: self.row, rows: rows as u64 }
     }
 
     /// Some rows are bad, not wanted, or lack a value.
@@ -310,14 +307,14 @@ impl Decoder {
 
     fn tick(&self, row: usize, series: u32) -> Result<Tick, (&'static str, String)> {
         let scratch = self.scratch.as_ref();
-        let value = |numbers: &Numbers| {
-            numbers.values.get(row).copied().filter(|value| *value != NONE)
-        };
+        let value =
+            |numbers: &Numbers| numbers.values.get(row).copied().filter(|value| *value != NONE);
         let time = value(&scratch.time)
             .and_then(|time| time.checked_add(value(&scratch.nanos).unwrap_or(0)))
             .ok_or_else(|| ("bad_time", "its time is missing".to_owned()))?;
         let price = |numbers: &Numbers| Price::from_units(value(numbers).unwrap_or(0));
-        let prices = [(Role::Bid, &scratch.bid), (Role::Ask, &scratch.ask), (Role::Last, &scratch.last)];
+        let prices =
+            [(Role::Bid, &scratch.bid), (Role::Ask, &scratch.ask), (Role::Last, &scratch.last)];
         let has_price = prices
             .iter()
             .any(|(role, numbers)| self.places.get(*role).is_some() && value(numbers).is_some());

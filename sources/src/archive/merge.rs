@@ -142,9 +142,8 @@ impl Merge {
     /// The least head of all others, begun or not.
     fn bound(&self, entries: &[Entry]) -> Option<Head> {
         let begun = self.heads.peek().map(|Reverse(head)| *head);
-        let pending = entries
-            .get(self.next)
-            .map(|entry| (entry.from, entry.file, entry.group, self.next));
+        let pending =
+            entries.get(self.next).map(|entry| (entry.from, entry.file, entry.group, self.next));
         match (begun, pending) {
             (Some(begun), Some(pending)) => Some(begun.min(pending)),
             (begun, pending) => begun.or(pending),

@@ -179,7 +179,11 @@ impl Matrix {
 }
 
 /// Tells what a number out of [`Matrix::resolve`] means.
-pub(super) fn named(id: u32, (source, instrument): (&NameColumn, &NameColumn), row: usize) -> Named {
+pub(super) fn named(
+    id: u32,
+    (source, instrument): (&NameColumn, &NameColumn),
+    row: usize,
+) -> Named {
     match id {
         UNWANTED => Named::Unwanted,
         REFUSED | UNKNOWN => {

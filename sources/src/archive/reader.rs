@@ -63,11 +63,8 @@ impl ArchiveReader {
     fn position(&self) -> Result<Position, Fault> {
         let standing = self.merge.standing();
         let hash = self.plan.fingerprints.get(standing.next).copied().unwrap_or(0);
-        let written = Written {
-            next: standing.next,
-            open: standing.open,
-            plan: format!("{hash:016x}"),
-        };
+        let written =
+            Written { next: standing.next, open: standing.open, plan: format!("{hash:016x}") };
         let bytes = serde_json::to_vec(&written);
         bytes.map(Position).map_err(|error| Fault::defect("archive", error))
     }

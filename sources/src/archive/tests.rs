@@ -47,8 +47,7 @@ fn write_columns(path: &Path, columns: Vec<(&str, ArrayRef)>, group: usize) {
         columns.into_iter().map(|(name, array)| (name, array, true)),
     )
     .unwrap();
-    let properties =
-        WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
@@ -66,15 +65,10 @@ fn day(day: i64, instruments: &[&'static str], rows: i64) -> Vec<Row> {
 }
 
 fn plan(root: &Path, path: &str, from: &str, to: &str, instruments: &[&str]) -> Plan {
-    let files = crate::paths::find(
-        &crate::paths::Paths::One(path.to_owned()),
-        root,
-        &["parquet"],
-    )
-    .unwrap();
+    let files =
+        crate::paths::find(&crate::paths::Paths::One(path.to_owned()), root, &["parquet"]).unwrap();
     let instruments: Vec<String> = instruments.iter().map(|name| (*name).to_owned()).collect();
-    let selection =
-        Selection::new((Some(from), Some(to), &instruments), &context(root)).unwrap();
+    let selection = Selection::new((Some(from), Some(to), &instruments), &context(root)).unwrap();
     let request = Request {
         component: "ticks".to_owned(),
         wanted: Wanted::default(),

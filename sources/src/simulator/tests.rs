@@ -1,0 +1,169 @@
+//! What the simulated market promises.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use dataflows::component::Definition;
+use dataflows::component::source::SourceDefinition;
+use proto::event_time::EventTime;
+use proto::tick::Tick;
+use serde_json::{Value, json};
+
+use super::Simulator;
+use crate::testing::{Drained, context, drain, resumes_everywhere};
+
+/// Reads it all; gives the names of the series by number, too.
+fn simulate(config: &Value) -> (Drained, Vec<(String, String)>) {
+    let context = context(Path::new("."));
+    let drained = drain(&Simulator, config, None, &context).unwrap();
+    let mut known = Vec::new();
+    context.series.refresh(&mut known);
+    let names = known.iter().map(|s| (s.source.to_string(), s.instrument.to_string())).collect();
+    (drained, names)
+}
+
+/// FNV-1a over all that a tick carries.
+fn fingerprint(drained: &Drained) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for tick in &drained.ticks {
+        let numbers = [
+            tick.time.ns().cast_unsigned(),
+            tick.sequence,
+            tick.bid.units().cast_unsigned(),
+            tick.ask.units().cast_unsigned(),
+            tick.last.units().cast_unsigned(),
+            tick.volume.units().cast_unsigned(),
+            u64::from(tick.flags),
+        ];
+        for byte in numbers.into_iter().flat_map(u64::to_le_bytes) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    hash
+}
+
+#[test]
+fn the_same_seed_gives_the_same_market_and_another_one_another() {
+    let config = |seed: u64| json!({"seed": seed, "ticks": 50_000, "duration": "2d"});
+    let (first, _) = simulate(&config(7));
+    let (second, _) = simulate(&config(7));
+    assert_eq!(first.ticks, second.ticks);
+    assert_eq!(first.ticks.len() + first.rejects.len(), 50_000);
+    assert_ne!(fingerprint(&first), fingerprint(&simulate(&config(8)).0));
+}
+
+#[test]
+fn it_goes_on_from_every_position() {
+    let config = json!({
+        "ticks": 120_000, "rate": 200, "late": 20_000, "very_late": 5_000, "bad": 5_000,
+    });
+    resumes_everywhere(&Simulator, &config, &context(Path::new(".")));
+}
+
+#[test]
+fn it_has_as_much_of_every_habit_as_was_asked_for() {
+    let config = json!({
+        "rate": 50, "duration": "1d", "from": "2025-01-07", "late": 10_000, "very_late": 2_000,
+        "repeated": 10_000, "crossed": 10_000, "bad": 3_000, "outages": 0,
+    });
+    let (drained, names) = simulate(&config);
+    let total = drained.ticks.len();
+    assert!((3_000_000..5_500_000).contains(&total), "{total} of about 4,320,000");
+    let share = |count: usize| count as f64 / total as f64 * 1e6;
+    let near = |what: &str, count: usize, wanted: f64| {
+        let found = share(count);
+        assert!((found - wanted).abs() < wanted / 5.0, "{what}: {found} of {wanted} in a million");
+    };
+    let crossed = drained.ticks.iter().filter(|tick| tick.bid > tick.ask).count();
+    near("crossed", crossed, 10_000.0);
+    near("garbled", drained.rejects.len(), 1_000.0);
+    let empty = drained.ticks.iter().filter(|tick| tick.bid.units() == 0).count();
+    near("empty", empty, 1_000.0);
+    let mut feeds: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut late = (0, 0);
+    for tick in &drained.ticks {
+        let (source, _) = &names[tick.series.index()];
+        let reached = feeds.entry(source.as_str()).or_insert(i64::MIN);
+        let behind = reached.saturating_sub(tick.time.ns());
+        late.0 += usize::from((450_000_000..10_000_000_000).contains(&behind) && source != "mt4");
+        late.1 += usize::from(behind > 55_000_000_000);
+        *reached = tick.time.ns().max(*reached);
+    }
+    near("very late", late.1, 2_000.0);
+    assert!(share(late.0) > 3_000.0, "{}", share(late.0));
+    let again = drained.ticks.iter().filter(|tick| tick.has(Tick::IS_REDELIVERED)).count();
+    near("marked as redelivered", again, 5_000.0);
+}
+
+#[test]
+fn prices_stay_realistic_and_feeds_keep_their_habits() {
+    let config =
+        json!({"rate": 40, "duration": "5d", "bad": 0, "crossed": 0, "from": "2025-01-06"});
+    let (drained, names) = simulate(&config);
+    for tick in &drained.ticks {
+        let (source, instrument) = &names[tick.series.index()];
+        assert!(tick.bid < tick.ask && tick.bid.units() > 0, "{tick:?}");
+        if instrument == "EURUSD" {
+            let bid = tick.bid.to_f64();
+            assert!((0.9..1.2).contains(&bid), "{bid}");
+            let spread = tick.ask.units() - tick.bid.units();
+            assert!((10_000..400_000).contains(&spread), "{spread}");
+        }
+        match source.as_str() {
+            "mt4" => assert_eq!(tick.time.ns() % 1_000_000_000, 0),
+            "ib" => assert!(tick.has(Tick::HAS_VOLUME) && !tick.has(Tick::HAS_SEQUENCE)),
+            _ => assert!(tick.has(Tick::HAS_SEQUENCE)),
+        }
+    }
+    assert_eq!(names.len(), 28);
+}
+
+#[test]
+fn weekends_are_quiet_and_outages_make_gaps() {
+    let config = json!({
+        "instruments": ["EURUSD"], "sources": ["mt5"], "from": "2025-01-10", "duration": "3d",
+        "outages": 500, "late": 0, "very_late": 0, "rate": 5,
+    });
+    let (drained, _) = simulate(&config);
+    let close: EventTime = "2025-01-10T22:00:00Z".parse().unwrap();
+    let open: EventTime = "2025-01-12T22:00:00Z".parse().unwrap();
+    assert!(drained.ticks.iter().all(|tick| tick.time < close || tick.time >= open));
+    assert!(drained.ticks.iter().any(|tick| tick.time >= open));
+    let gaps = drained.ticks.windows(2).filter(|pair| {
+        let gap = pair[1].time.ns() - pair[0].time.ns();
+        (60_000_000_000..1_200_000_000_000).contains(&gap)
+    });
+    let gaps = gaps.count();
+    assert!((10..40).contains(&gaps), "{gaps}");
+}
+
+#[test]
+fn what_it_does_not_know_is_said() {
+    let found = Simulator.check(&json!({
+        "instruments": ["EURUSS"], "sources": ["mt6"], "duration": "soon", "rate": 0,
+    }));
+    let text = format!("{found:?}");
+    assert_eq!(found.len(), 4, "{text}");
+    assert!(text.contains("did you mean `EURUSD`?"), "{text}");
+    assert!(!Simulator.check(&json!({"sped": 1})).is_empty());
+}
+
+#[test]
+fn at_a_pace_it_is_unbounded_and_stops_when_it_is_told() {
+    let config = json!({"speed": 1000, "duration": "5m", "rate": 100, "from": "2025-01-07T14:00"});
+    let config = {
+        let mut config = config;
+        config["from"] = json!("2025-01-07T14:00:00");
+        config
+    };
+    assert!(!Simulator.is_bounded(&config));
+    assert!(Simulator.is_bounded(&json!({})));
+    let (paced, _) = simulate(&config);
+    let mut unpaced = config.clone();
+    unpaced["speed"] = json!("max");
+    assert_eq!(paced.ticks, simulate(&unpaced).0.ticks);
+    let context = context(Path::new("."));
+    let mut source = Simulator.open(&json!({"speed": 0.001}), None, context).unwrap();
+    assert!(source.next(&AtomicBool::new(true)).unwrap().is_none());
+}
