@@ -1,1 +1,3 @@
-//! This room is being furnished.
+//! The front door: shipped jobs, catalog, command line.
+
+pub mod query;
