@@ -6,4 +6,5 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod query;
 pub mod shipped;

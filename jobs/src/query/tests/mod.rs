@@ -1,0 +1,1 @@
+//! Tests of the query engine, end to end.
