@@ -87,7 +87,9 @@ impl<S: Serialize + DeserializeOwned> Keyed<S> {
             .iter()
             .zip(&self.states)
             .filter(|(series, _)| series.group == group)
-            .filter_map(|(series, state)| Some((&*series.source, &*series.instrument, state.as_ref()?)))
+            .filter_map(|(series, state)| {
+                Some((&*series.source, &*series.instrument, state.as_ref()?))
+            })
             .collect();
         if entries.is_empty() {
             return Ok(());

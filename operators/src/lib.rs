@@ -1,13 +1,13 @@
-//! What transforms streams: pure state machines, each over the records of one kind.
-//!
-//! An operator is one file here: its configuration (which is its documentation), its definition
-//! and its machine. It sees records, epochs and clock readings; it has no clock, no I/O and no
-//! chance, and nothing it emits depends on how records were batched or shared out to workers.
+//! An operator is one file or folder here: its configuration (which is its documentation), its
+//! definition and its machine. It sees records, epochs and clock readings; it has no clock, no I/O
+//! and no chance, and nothing it emits depends on how records were batched or shared out to workers.
 
+pub mod calendar;
 pub mod clean;
 pub mod dedupe;
 pub mod filter;
 pub mod last;
+pub mod ohlcv;
 mod record;
 mod setting;
 pub mod throttle;
@@ -15,5 +15,11 @@ pub mod throttle;
 use dataflows::component::operator::OperatorDefinition;
 
 /// Every operator, alphabetically: what `type:` may say under `operators:`.
-pub const OPERATORS: &[&dyn OperatorDefinition] =
-    &[&clean::Clean, &dedupe::Dedupe, &filter::Filter, &last::Last, &throttle::Throttle];
+pub const OPERATORS: &[&dyn OperatorDefinition] = &[
+    &clean::Clean,
+    &dedupe::Dedupe,
+    &filter::Filter,
+    &last::Last,
+    &ohlcv::Ohlcv,
+    &throttle::Throttle,
+];

@@ -3,14 +3,30 @@
 //!
 //! The ground floor of the house: this room knows nobody.
 //! Wire types generated from the `.proto` files stay private to it; every other room sees checked
-//! values only, and [`columns`] and [`row`] are the one place where a record's layout in Arrow,
+//! values only, and [`columns`] and `row` are the one place where a record's layout in Arrow,
 //! Parquet and SQL is decided.
 
 pub mod candle;
+pub mod candle_message;
+pub mod chat_message;
 pub mod columns;
 pub mod decimal;
+pub mod depth;
+pub mod envelope;
 pub mod event_time;
+mod exact;
+pub mod json;
+pub mod order;
+pub mod protobuf;
+pub mod record;
 pub mod reject;
 pub mod series;
+pub mod side;
 pub mod tick;
+pub mod tick_message;
 pub mod timeframe;
+pub mod traceparent;
+pub mod trade_event;
+pub mod trade_signal;
+pub mod uuid;
+pub(crate) mod wire;

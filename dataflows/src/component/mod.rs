@@ -51,7 +51,8 @@ pub fn read_config<T: serde::de::DeserializeOwned>(
 ) -> Result<T, crate::fault::Fault> {
     serde_path_to_error::deserialize(config).map_err(|error| {
         let inner = error.path().to_string();
-        let dot = if inner == "." || inner.is_empty() { String::new() } else { format!(".{inner}") };
+        let dot =
+            if inner == "." || inner.is_empty() { String::new() } else { format!(".{inner}") };
         crate::fault::Fault::job(format!("{path}{dot}"), error.into_inner())
     })
 }

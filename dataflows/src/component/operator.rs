@@ -22,6 +22,9 @@ pub struct OperatorContext {
     pub kind: Kind,
     /// Only results within this range are wanted: a backfill.
     pub range: Option<Range>,
+    /// Per output, in the order of the numbers, whether anything reads it: what nobody reads need
+    /// not be made. An output beyond the end of the list counts as read.
+    pub used_outputs: Vec<bool>,
 }
 
 /// What a job may say about an operator: a pure function of its inputs, without clock, I/O or

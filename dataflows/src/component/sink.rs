@@ -36,8 +36,7 @@ pub struct SinkContext {
     pub series: SeriesTable,
     /// What it will be handed.
     pub kind: Kind,
-    /// Of candles: whether any can carry the ask beside the basis, and volume; of ticks: both.
-    /// A column that never has a value need not be written.
+    /// A backfill: stage everything, and swap it for the rows of this range at the end.
     pub replace: Option<Range>,
 }
 
@@ -45,6 +44,11 @@ pub struct SinkContext {
 pub trait SinkDefinition: Definition {
     /// The kinds that it takes.
     fn takes(&self) -> &'static [Kind];
+    /// Tells whether it can stage rows and swap them for those of a range, and so take part in a
+    /// backfill; see [`SinkContext::replace`].
+    fn replaces(&self) -> bool {
+        false
+    }
     /// Opens it: creates, migrates, takes locks, cleans up after a crash.
     ///
     /// With [`SinkContext::replace`] it stages its rows and swaps them for the rows of that range

@@ -1,4 +1,13 @@
 //! The job file: what a user says ([`read`]), what is wrong with it ([`lint`]), and what it comes
 //! to ([`plan`]).
 
+mod conform;
+mod edges;
+pub mod lint;
+pub mod mistake;
 pub mod plan;
+pub mod read;
+mod run;
+mod suggest;
+mod tree;
+pub mod variables;

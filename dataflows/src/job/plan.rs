@@ -1,5 +1,7 @@
 //! The plan: a job that has passed every check, in the order in which it is wired.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +10,12 @@ use serde_json::Value;
 use crate::component::operator::OperatorDefinition;
 use crate::component::sink::SinkDefinition;
 use crate::component::source::SourceDefinition;
+use crate::job::mistake::Mistake;
+use crate::job::variables::Secrets;
 use crate::kind::Kind;
 
 /// A checked job. Ids are unique over all components; edges go to what stands before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// The job's name.
     pub name: String,
@@ -27,6 +31,13 @@ pub struct Plan {
     pub operators: Vec<OperatorPlan>,
     /// The sinks, in the order of the file.
     pub sinks: Vec<SinkPlan>,
+    /// Per component, its configuration as the file has it, with `${NAME}` where a variable
+    /// stands: what may be shown.
+    pub written: BTreeMap<String, Value>,
+    /// What came from variables: messages pass through [`Secrets::redact`] before they are shown.
+    pub secrets: Secrets,
+    /// What is odd, but no mistake.
+    pub warnings: Vec<Mistake>,
 }
 
 /// How a job is run; no part of what it computes.
@@ -80,7 +91,7 @@ pub struct Origin {
 }
 
 /// A source of the plan.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SourcePlan {
     /// Its id in the job.
     pub id: String,
@@ -91,7 +102,7 @@ pub struct SourcePlan {
 }
 
 /// An operator of the plan.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OperatorPlan {
     /// Its id in the job.
     pub id: String,
@@ -106,7 +117,7 @@ pub struct OperatorPlan {
 }
 
 /// A sink of the plan.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SinkPlan {
     /// Its id in the job.
     pub id: String,
@@ -124,5 +135,44 @@ impl OperatorPlan {
     /// Gives the kinds of its outputs.
     pub fn output_kinds(&self) -> Vec<Kind> {
         self.definition.outputs().iter().map(|o| o.kind.unwrap_or(self.kind)).collect()
+    }
+}
+
+// A configuration may hold secrets, so none of it is debugged.
+
+impl fmt::Debug for SourcePlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, definition, config: _ } = self;
+        formatter
+            .debug_struct("SourcePlan")
+            .field("id", id)
+            .field("type", &definition.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OperatorPlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, definition, config: _, inputs, kind } = self;
+        formatter
+            .debug_struct("OperatorPlan")
+            .field("id", id)
+            .field("type", &definition.name())
+            .field("inputs", inputs)
+            .field("kind", kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SinkPlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, definition, config: _, inputs, kind } = self;
+        formatter
+            .debug_struct("SinkPlan")
+            .field("id", id)
+            .field("type", &definition.name())
+            .field("inputs", inputs)
+            .field("kind", kind)
+            .finish_non_exhaustive()
     }
 }

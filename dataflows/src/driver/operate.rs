@@ -1,0 +1,148 @@
+//! Hop 4, Operate: the adapter from a pure machine to a timely operator.
+//!
+//! Batches wait until the frontier has passed their epoch, then epochs are applied one after the
+//! other, each closed with its moment. So a machine sees the same calls whatever the interleaving
+//! of workers and channels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Scope;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use proto::candle::Candle;
+use proto::reject::Reject;
+use proto::tick::Tick;
+
+use crate::batch::{Batch, Record, Rows};
+use crate::driver::Shared;
+use crate::kind::Kind;
+use crate::machine::{Emit, Machine};
+use crate::moment::Epoch;
+use crate::port::{Edge, Port};
+
+type Out<T> = OutputBuilder<Epoch, CapacityContainerBuilder<Vec<Batch<T>>>>;
+
+enum AnyOut {
+    Ticks(Out<Tick>),
+    Candles(Out<Candle>),
+    Rejects(Out<Reject>),
+}
+
+impl AnyOut {
+    fn new<'scope>(
+        builder: &mut OperatorBuilder<'scope, Epoch>,
+        kind: Kind,
+    ) -> (Self, Port<'scope>) {
+        match kind {
+            Kind::Ticks => {
+                let (output, stream) = builder.new_output();
+                (Self::Ticks(Out::from(output)), Port::Ticks(stream))
+            }
+            Kind::Candles => {
+                let (output, stream) = builder.new_output();
+                (Self::Candles(Out::from(output)), Port::Candles(stream))
+            }
+            Kind::Rejects => {
+                let (output, stream) = builder.new_output();
+                (Self::Rejects(Out::from(output)), Port::Rejects(stream))
+            }
+        }
+    }
+
+    fn give(&mut self, capability: &Capability<Epoch>, worker: u32, rows: Rows) {
+        match (self, rows) {
+            (Self::Ticks(out), Rows::Ticks(rows)) => {
+                out.activate().session(capability).give(Batch { worker, rows });
+            }
+            (Self::Candles(out), Rows::Candles(rows)) => {
+                out.activate().session(capability).give(Batch { worker, rows });
+            }
+            (Self::Rejects(out), Rows::Rejects(rows)) => {
+                out.activate().session(capability).give(Batch { worker, rows });
+            }
+            // Emit and outputs are made of the same list of kinds.
+            _ => debug_assert!(false, "an output of another kind"),
+        }
+    }
+}
+
+/// What the adapter knows of the operator beside its machine.
+pub(crate) struct Place {
+    pub(crate) id: String,
+    pub(crate) kinds: Vec<Kind>,
+    /// Whether anything reads the output; what nobody reads is counted and dropped here.
+    pub(crate) used: Vec<bool>,
+    /// The number of its first output in the run's counters.
+    pub(crate) counter: usize,
+}
+
+/// Wraps a machine into an operator of the scope; gives its outputs.
+pub(crate) fn operate<'scope, T: Record>(
+    scope: Scope<'scope, Epoch>,
+    input: Edge<'scope, T>,
+    mut machine: Box<dyn Machine<T>>,
+    place: Place,
+    shared: Arc<Shared>,
+) -> Vec<Port<'scope>> {
+    let worker = u32::try_from(scope.index()).unwrap_or(0);
+    let mut builder = OperatorBuilder::new(place.id.clone(), scope);
+    let mut input = builder.new_input(input, Pipeline);
+    let mut outs = Vec::new();
+    let mut ports = Vec::new();
+    for kind in &place.kinds {
+        let (out, port) = AnyOut::new(&mut builder, *kind);
+        outs.push(out);
+        ports.push(port);
+    }
+    builder.build(move |mut capabilities| {
+        let mut waiting: BTreeMap<Epoch, Vec<Vec<T>>> = BTreeMap::new();
+        let mut emit = Emit::new(&place.kinds);
+        let mut next: Epoch = 1;
+        for capability in &mut capabilities {
+            capability.downgrade(&next);
+        }
+        move |frontiers| {
+            input.for_each(|time, batches: &mut Vec<Batch<T>>| {
+                let runs = batches.drain(..).map(|batch| batch.rows);
+                waiting.entry(*time.time()).or_default().extend(runs);
+            });
+            let frontier = frontiers.first().and_then(|f| f.frontier().first().copied());
+            while frontier.is_none_or(|frontier| next < frontier) {
+                // A closed input lets the frontier jump to the end: the moments say how far.
+                let Some(moment) = shared.moments.get(next) else { break };
+                for rows in waiting.remove(&next).iter_mut().flatten() {
+                    machine.apply(rows, &mut emit);
+                }
+                machine.seal(&moment, &mut emit);
+                for (number, capability) in capabilities.iter_mut().enumerate() {
+                    let rows = emit.take(number);
+                    if rows.is_empty() {
+                        continue;
+                    }
+                    shared.status.count_output(place.counter + number, rows.len());
+                    if place.used.get(number).copied().unwrap_or(false) {
+                        capability.downgrade(&next);
+                        if let Some(out) = outs.get_mut(number) {
+                            out.give(capability, worker, rows);
+                        }
+                    }
+                }
+                next += 1;
+            }
+            if frontier.is_none() {
+                capabilities.clear();
+            }
+            for capability in &mut capabilities {
+                if *capability.time() < next {
+                    capability.downgrade(&next);
+                }
+            }
+        }
+    });
+    ports
+}

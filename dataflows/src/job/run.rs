@@ -1,0 +1,87 @@
+//! The key `run` of a job file: how a job is run, no part of what it computes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::Duration;
+use crate::job::plan::{ClockSource, RunConfig};
+
+/// How a job is run. Nothing here changes what it computes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RunFile {
+    /// Worker threads.
+    #[schemars(range(min = 1, max = 256))]
+    workers: usize,
+    /// When an epoch, the unit of progress, closes.
+    epoch: EpochFile,
+    /// How many epochs may be on their way from source to sink at once; bounds the memory.
+    #[schemars(range(min = 1, max = 4096))]
+    epochs_in_flight: u64,
+    /// Where the job clock comes from.
+    clock: ClockFile,
+}
+
+/// When an epoch closes: at whichever comes first.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct EpochFile {
+    /// At so many records.
+    #[schemars(range(min = 1, max = 16_777_216))]
+    records: usize,
+    /// At this age, if records arrive slowly.
+    every: Duration,
+}
+
+/// Where the job clock comes from.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ClockFile {
+    /// Event time if every source ends by itself, else the wall clock.
+    #[default]
+    Auto,
+    /// The least event time that all sources have reached.
+    Event,
+    /// The wall clock.
+    Wall,
+}
+
+impl Default for RunFile {
+    fn default() -> Self {
+        let plan = RunConfig::default();
+        Self {
+            workers: plan.workers,
+            epoch: EpochFile::default(),
+            epochs_in_flight: plan.epochs_in_flight_max,
+            clock: ClockFile::Auto,
+        }
+    }
+}
+
+impl Default for EpochFile {
+    fn default() -> Self {
+        let plan = RunConfig::default();
+        let every = i64::try_from(plan.epoch_every.as_nanos()).unwrap_or(i64::MAX);
+        Self {
+            records: plan.epoch_records_max,
+            every: Duration::from_ns(every).unwrap_or_default(),
+        }
+    }
+}
+
+impl RunFile {
+    /// Gives what the engine reads.
+    pub(crate) fn config(&self) -> RunConfig {
+        RunConfig {
+            workers: self.workers,
+            epoch_records_max: self.epoch.records,
+            epoch_every: self.epoch.every.into(),
+            epochs_in_flight_max: self.epochs_in_flight,
+            clock: match self.clock {
+                ClockFile::Auto => ClockSource::Auto,
+                ClockFile::Event => ClockSource::Event,
+                ClockFile::Wall => ClockSource::Wall,
+            },
+        }
+    }
+}

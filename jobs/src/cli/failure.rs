@@ -1,0 +1,73 @@
+//! How a verb fails: what is printed on stderr, and the exit code.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use dataflows::fault::Fault;
+use dataflows::job::mistake::Mistakes;
+use dataflows::job::variables::Secrets;
+
+/// Why a verb did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The job file is wrong.
+    Mistakes(Mistakes),
+    /// The command is wrong, in a way that clap cannot see.
+    Usage(String),
+    /// Something failed on the way.
+    Fault(String),
+    /// The user asked to stop.
+    Interrupted,
+}
+
+impl Failure {
+    /// Turns a fault of a run into a failure, with secrets taken out.
+    pub(crate) fn of(fault: &Fault, secrets: &Secrets) -> Self {
+        let text = secrets.redact(&fault.to_string());
+        match fault {
+            Fault::Job { .. } => Self::Usage(text),
+            Fault::Interrupted => Self::Interrupted,
+            Fault::Stop { .. } | Fault::Defect { .. } => Self::Fault(text),
+        }
+    }
+
+    /// Prints it and gives the exit code.
+    pub(crate) fn tell(&self) -> ExitCode {
+        match self {
+            Self::Mistakes(mistakes) => {
+                let count = mistakes.0.len();
+                let noun = if count == 1 { "mistake" } else { "mistakes" };
+                complain(&format!("{mistakes}\n\n{count} {noun}"));
+                ExitCode::from(2)
+            }
+            Self::Usage(text) => {
+                complain(&format!("error: {text}"));
+                ExitCode::from(2)
+            }
+            Self::Fault(text) => {
+                complain(&format!("error: {text}"));
+                ExitCode::from(1)
+            }
+            Self::Interrupted => {
+                complain("interrupted: what was read has been applied, nothing is half-written");
+                ExitCode::from(130)
+            }
+        }
+    }
+}
+
+/// Prints to stderr; there is nowhere to report that stderr is gone.
+pub(crate) fn complain(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Prints data to stdout; a reader that has gone away is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Fault(format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Logs: on stderr, as text or JSON lines.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Global, LogFormat};
+
+/// Starts logging; `TAPEFLOW_LOG` overrides `-v` and `-q` with a filter such as `dataflows=debug`.
+pub(crate) fn start(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter =
+        EnvFilter::try_from_env("TAPEFLOW_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start (in tests) finds the first one in place.
+    let started = match global.log_format {
+        LogFormat::Text => logs.with_ansi(colour).with_target(false).try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+    drop(started);
+}

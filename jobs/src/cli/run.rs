@@ -1,0 +1,40 @@
+//! `tapeflow run`: a job until its input ends.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::cli::Session;
+use crate::cli::drive::Drive;
+use crate::cli::failure::Failure;
+use crate::cli::load::JobArgument;
+use crate::cli::report::{Output, summarise};
+
+/// Run a job until its input ends or it is interrupted.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    job: JobArgument,
+    /// Worker threads, instead of what the job says
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// Where relative paths of the job start [default: the current folder]
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// How the summary looks
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Run {
+    pub(crate) fn call(self, session: &Session) -> Result<(), Failure> {
+        let mut plan = self.job.load()?;
+        if let Some(workers) = self.workers {
+            plan.run.workers = usize::from(workers);
+        }
+        let started = Instant::now();
+        let report = Drive { root: self.root, ..Drive::default() }.run(&plan, session)?;
+        summarise(&report, started.elapsed(), self.output)
+    }
+}

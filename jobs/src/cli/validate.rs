@@ -1,0 +1,34 @@
+//! `tapeflow validate`: every mistake of a job file at once.
+
+use clap::Args;
+
+use crate::cli::failure::{Failure, print};
+use crate::cli::load::JobArgument;
+
+/// Check a job file and report every mistake at once.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Job files, or names of jobs that ship
+    #[arg(required = true)]
+    jobs: Vec<std::path::PathBuf>,
+}
+
+impl Validate {
+    pub(crate) fn call(self) -> Result<(), Failure> {
+        let mut mistakes = Vec::new();
+        for job in self.jobs {
+            match (JobArgument { job: job.clone() }).load() {
+                Ok(plan) => {
+                    let parts = plan.sources.len() + plan.operators.len() + plan.sinks.len();
+                    print(&format!("{}: ok ({}, {parts} components)\n", job.display(), plan.name))?;
+                }
+                Err(Failure::Mistakes(found)) => mistakes.extend(found.0),
+                Err(other) => return Err(other),
+            }
+        }
+        if mistakes.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Mistakes(dataflows::job::mistake::Mistakes(mistakes)))
+    }
+}

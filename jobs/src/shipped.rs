@@ -1,0 +1,35 @@
+//! The jobs that ship, by the names that the command line takes instead of a path.
+
+/// A job definition inside the binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Shipped {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its file in the repository.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// All of them, alphabetically.
+pub const SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "candles",
+        about: "simulated ticks to candles in SQLite and Parquet; needs nothing",
+        file: "jobs/candles/job.yaml",
+        text: include_str!("../candles/job.yaml"),
+    },
+    Shipped {
+        name: "candles-postgres",
+        about: "the same into PostgreSQL",
+        file: "jobs/candles/postgres.yaml",
+        text: include_str!("../candles/postgres.yaml"),
+    },
+];
+
+/// Finds a shipped job by name.
+pub fn find(name: &str) -> Option<&'static Shipped> {
+    SHIPPED.iter().find(|job| job.name == name)
+}

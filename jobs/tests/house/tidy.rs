@@ -1,0 +1,115 @@
+//! The house rules that a compiler cannot check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOMS: [&str; 7] =
+    ["proto", "dataflows", "operators", "sources", "sinks", "jobs", "benches"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Names under `[dependencies]` of a room.
+fn dependencies(room: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(room).join("Cargo.toml")).unwrap();
+    let section = text.split("\n[").find(|part| part.starts_with("dependencies]"));
+    let lines = section.unwrap_or_default().lines().skip(1);
+    lines.filter_map(|line| Some(line.split_once('=')?.0.trim().to_owned())).collect()
+}
+
+fn rust_files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = ROOMS.iter().map(|room| root().join(room)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn arrows_go_down_only() {
+    let allowed: [(&str, &[&str]); 6] = [
+        ("proto", &[]),
+        ("dataflows", &["proto"]),
+        ("operators", &["proto", "dataflows"]),
+        ("sources", &["proto", "dataflows"]),
+        ("sinks", &["proto", "dataflows"]),
+        ("jobs", &["proto", "dataflows", "operators", "sources", "sinks"]),
+    ];
+    for (room, below) in allowed {
+        for dependency in dependencies(room) {
+            let is_room = ROOMS.contains(&dependency.as_str());
+            assert!(!is_room || below.contains(&dependency.as_str()), "{room} uses {dependency}");
+        }
+    }
+}
+
+#[test]
+fn an_operator_can_do_no_io() {
+    for forbidden in ["tokio", "sqlx", "parquet", "rand", "crossbeam-channel", "rusqlite"] {
+        assert!(!dependencies("operators").iter().any(|name| name == forbidden), "{forbidden}");
+    }
+    for forbidden in ["tokio", "sqlx", "parquet", "arrow", "rusqlite"] {
+        assert!(!dependencies("dataflows").iter().any(|name| name == forbidden), "{forbidden}");
+    }
+}
+
+#[test]
+fn only_the_front_door_reads_the_environment_and_only_the_clock_the_time() {
+    for path in rust_files() {
+        let text = fs::read_to_string(&path).unwrap();
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        let is_test = shown.contains("/tests") || shown.starts_with("benches");
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if !is_test && !shown.starts_with("jobs/src") && !shown.ends_with("build.rs") {
+            let reads = ["env::var(", "env::var_os(", "env::args"];
+            let is_testing = shown.ends_with("testing.rs");
+            assert!(is_testing || !reads.iter().any(|read| product.contains(read)), "{shown} reads the environment");
+        }
+        if !is_test && shown != "dataflows/src/clock.rs" {
+            assert!(!product.contains("SystemTime::now"), "{shown} reads the wall clock");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_one_thing() {
+    for path in rust_files() {
+        let text = fs::read_to_string(&path).unwrap();
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        assert!(text.starts_with("//!"), "{shown} does not open with what it is");
+        let lines = text.lines().count();
+        assert!(lines <= 500, "{shown} has {lines} lines; is it one thing?");
+    }
+}
+
+#[test]
+fn nothing_points_outside_of_the_repository() {
+    for path in rust_files() {
+        let text = fs::read_to_string(&path).unwrap();
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        for word in ["/work/", "/root/", "/home/"] {
+            assert!(shown.ends_with("tidy.rs") || !text.contains(word), "{shown} has {word}");
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let words: Vec<&str> = reasons.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
+    for room in ROOMS {
+        for dependency in dependencies(room) {
+            let is_room = ROOMS.contains(&dependency.as_str());
+            assert!(is_room || words.contains(&dependency.as_str()), "{dependency} of {room}");
+        }
+    }
+}
