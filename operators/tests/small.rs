@@ -7,6 +7,8 @@
 mod clean;
 #[path = "small/dedupe.rs"]
 mod dedupe;
+#[path = "small/definitions.rs"]
+mod definitions;
 #[path = "small/filter.rs"]
 mod filter;
 #[path = "small/last.rs"]
