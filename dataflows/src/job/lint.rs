@@ -56,6 +56,8 @@ pub fn check(
     for (place, message, hint) in complaints {
         lint.report(place, "", message, hint);
     }
+    let is_empty = root.is_none() && lint.mistakes.is_empty();
+    let root = if is_empty { Some(Node::new(Place::START, Data::Null, true)) } else { root };
     let plan = root.and_then(|root| lint.job(root));
     match plan {
         Some(plan) if lint.mistakes.is_empty() => Ok(plan),
@@ -173,6 +175,10 @@ impl<'a> Lint<'a> {
     /// Checks the whole of it.
     fn job(&mut self, root: Node) -> Option<Plan> {
         let Data::Map(entries) = root.data else {
+            if matches!(root.data, Data::Null) {
+                self.report(Place::START, "", "the file is empty; expected a job", None);
+                return None;
+            }
             let message = format!("expected a mapping with the key `job`, found {}", root.noun());
             self.report(root.place, "", message, None);
             return None;

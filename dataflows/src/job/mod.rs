@@ -3,11 +3,14 @@
 
 mod conform;
 mod edges;
+pub mod graph;
 pub mod lint;
 pub mod mistake;
 pub mod plan;
 pub mod read;
+pub mod reference;
 mod run;
+pub mod schema;
 mod suggest;
 mod tree;
 pub mod variables;
