@@ -57,7 +57,9 @@ sinks:
 "#
     );
     match run(&job) {
-        Ok(report) => assert!(report.complete && report.sinks.iter().all(|(_, sink)| sink.rows > 0)),
+        Ok(report) => {
+            assert!(report.complete && report.sinks.iter().all(|(_, sink)| sink.rows > 0))
+        }
         Err(error) => println!("{error}"),
     }
     let started = LOG.started.lock().unwrap_or_else(PoisonError::into_inner);

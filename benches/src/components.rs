@@ -79,7 +79,8 @@ impl SourceDefinition for Memory {
         context: SourceContext,
     ) -> Result<Box<dyn Source>, Fault> {
         let get = |key| config.get(key).and_then(Value::as_u64);
-        let number = |key, default| get(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(default);
+        let number =
+            |key, default| get(key).and_then(|n| usize::try_from(n).ok()).unwrap_or(default);
         let pause = get("pause_us").map(Duration::from_micros);
         let batch = if pause.is_some() { 1 } else { number("batch", 16_384) };
         let mut batches = market::ticks(&context.series, number("ticks", 1_000_000), batch);

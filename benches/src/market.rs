@@ -49,7 +49,8 @@ pub fn ticks(table: &SeriesTable, count: usize, batch: usize) -> Vec<Vec<Tick>> 
     for number in 0..count as u64 {
         let draw = random.below(sum);
         let instrument = cumulative.partition_point(|upto| *upto <= draw).min(INSTRUMENTS - 1);
-        let source = [0, 0, 0, 0, 1, 1, 1, 1, 2].get(random.below(9) as usize).copied().unwrap_or(0);
+        let source =
+            [0, 0, 0, 0, 1, 1, 1, 1, 2].get(random.below(9) as usize).copied().unwrap_or(0);
         let Some(price) = price.get_mut(instrument) else { continue };
         *price += (random.below(7) as i64 - 3) * 10_000;
         let Some(id) = series.get(source * INSTRUMENTS + instrument) else { continue };

@@ -63,13 +63,15 @@ impl Backfill {
             plan.run.workers = usize::from(workers);
         }
         let (plan, notes) = rewrite(&plan)?;
-        let replace =
-            Range { from: self.from, to: self.to, instruments: self.instruments.clone() };
+        let replace = Range { from: self.from, to: self.to, instruments: self.instruments.clone() };
         let read = widen(&replace, longest_window(&plan));
         for note in &notes {
             complain(note);
         }
-        complain(&format!("reading [{}, {}), replacing [{}, {})", read.from, read.to, self.from, self.to));
+        complain(&format!(
+            "reading [{}, {}), replacing [{}, {})",
+            read.from, read.to, self.from, self.to
+        ));
         let plan = if self.dry_run { counting(plan) } else { plan };
         let started = Instant::now();
         let drive = Drive { root: self.root, range: Some((replace, read)) };
@@ -169,8 +171,8 @@ fn longest_window(plan: &Plan) -> i64 {
         let texts = frames.into_iter().flatten().filter_map(Value::as_str);
         let named = texts.filter_map(|text| text.parse::<Timeframe>().ok());
         // Without a list an operator that makes candles has its default, which goes up to a day.
-        let default = (frames.is_none() && operator.definition.name() == "ohlcv")
-            .then_some(Timeframe::DAY);
+        let default =
+            (frames.is_none() && operator.definition.name() == "ohlcv").then_some(Timeframe::DAY);
         named.chain(default).collect::<Vec<_>>()
     });
     frames.map(Timeframe::ns).max().unwrap_or(0)

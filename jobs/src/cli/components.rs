@@ -1,7 +1,5 @@
 //! `tapeflow components`: what a job may be made of.
 
-use std::fmt::Write;
-
 use clap::Args;
 use dataflows::job::reference;
 
@@ -28,7 +26,7 @@ impl Components {
             return print(&SHIPPED.iter().map(line).collect::<String>());
         }
         let Some(name) = self.name else { return print(&list()) };
-        match reference::explain(&CATALOG, &name) {
+        match reference::text(&CATALOG, &name) {
             Some(text) => print(&text),
             None => Err(Failure::Usage(format!(
                 "no component is called `{name}`; `tapeflow components` lists them all"
@@ -43,10 +41,10 @@ fn list() -> String {
     for (of, definition) in CATALOG.all() {
         if of != room {
             let gap = if room.is_empty() { "" } else { "\n" };
-            drop(writeln!(text, "{gap}{of}"));
+            text.push_str(&format!("{gap}{of}\n"));
             room = of;
         }
-        drop(writeln!(text, "  {:<12} {}", definition.name(), definition.summary()));
+        text.push_str(&format!("  {:<12} {}\n", definition.name(), definition.summary()));
     }
     text
 }

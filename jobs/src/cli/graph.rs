@@ -30,9 +30,9 @@ impl Graph {
     pub(crate) fn call(self) -> Result<(), Failure> {
         let plan = self.job.load()?;
         let text = match self.format {
-            Format::Mermaid => graph::mermaid(&plan),
-            Format::Dot => graph::dot(&plan),
-            Format::Svg => graph::svg(&plan),
+            Format::Mermaid => graph::mermaid::draw(&plan),
+            Format::Dot => graph::dot::draw(&plan),
+            Format::Svg => graph::svg::draw(&plan),
         };
         print(&text)
     }

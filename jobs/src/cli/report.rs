@@ -1,6 +1,5 @@
 //! The summary after a run: readable on stderr, or as JSON on stdout.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -20,11 +19,7 @@ pub(crate) enum Output {
 }
 
 /// Prints the summary of a run, and makes an interrupted one a failure.
-pub(crate) fn summarise(
-    report: &RunReport,
-    took: Duration,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) fn summarise(report: &RunReport, took: Duration, output: Output) -> Result<(), Failure> {
     match output {
         Output::Table => complain(&readable(report, took)),
         Output::Json => {
@@ -41,13 +36,17 @@ fn readable(report: &RunReport, took: Duration) -> String {
     let records: u64 = report.sources.iter().map(|source| source.records).sum();
     let seconds = took.as_secs_f64();
     let rate = if seconds > 0.0 { records as f64 / seconds } else { 0.0 };
-    let mut line = |line: String| drop(writeln!(text, "{line}"));
+    let mut line = |line: String| text.push_str(&(line + "\n"));
     for source in &report.sources {
         let rejects = match source.rejects {
             0 => String::new(),
             count => format!(", {} could not be decoded", HumanCount(count)),
         };
-        line(format!("  {:<22} {:>13} records in{rejects}", source.id, HumanCount(source.records).to_string()));
+        line(format!(
+            "  {:<22} {:>13} records in{rejects}",
+            source.id,
+            HumanCount(source.records).to_string()
+        ));
     }
     for (name, count) in report.outputs.iter().filter(|(_, count)| *count > 0) {
         line(format!("  {name:<22} {:>13}", HumanCount(*count).to_string()));
@@ -59,7 +58,10 @@ fn readable(report: &RunReport, took: Duration) -> String {
             [first, .., last] => format!("{first} … {last} ({} places)", sink.places.len()),
         };
         let bytes = sink.bytes.map_or_else(String::new, |bytes| format!(", {}", HumanBytes(bytes)));
-        line(format!("  {id:<22} {:>13} rows written{bytes}  {places}", HumanCount(sink.rows).to_string()));
+        line(format!(
+            "  {id:<22} {:>13} rows written{bytes}  {places}",
+            HumanCount(sink.rows).to_string()
+        ));
     }
     line(format!("  {seconds:.2} s, {} records a second", HumanCount(rate as u64)));
     text.truncate(text.trim_end().len());

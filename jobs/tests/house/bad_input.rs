@@ -60,7 +60,13 @@ fn a_missing_job_and_a_wrong_verb_are_usage_errors() {
 #[test]
 fn a_truncated_parquet_file_is_named() {
     let desk = Desk::new();
-    desk.write("made.yaml", &job("{ type: simulator, seed: 1, from: 2024-03-07T12:00:00Z, duration: 10m }", "{ type: archive, input: ticks, path: lake, partition: [day] }"));
+    desk.write(
+        "made.yaml",
+        &job(
+            "{ type: simulator, seed: 1, from: 2024-03-07T12:00:00Z, duration: 10m }",
+            "{ type: archive, input: ticks, path: lake, partition: [day] }",
+        ),
+    );
     desk.succeed(&["run", "made.yaml"]);
     let (name, bytes) = desk.files("lake").into_iter().next().unwrap();
     for length in [0, 3, bytes.len() / 2, bytes.len() - 1] {
@@ -75,7 +81,10 @@ fn a_truncated_parquet_file_is_named() {
 #[test]
 fn a_broken_line_is_rejected_with_its_place_and_the_rest_goes_on() {
     let desk = Desk::new();
-    desk.write("ticks.csv", "time,bid\n2024-03-07T12:00:00Z,1.1\n2024-03-07T12:00:01Z,abc\n2024-03-07T12:00:02Z,1.2\n");
+    desk.write(
+        "ticks.csv",
+        "time,bid\n2024-03-07T12:00:00Z,1.1\n2024-03-07T12:00:01Z,abc\n2024-03-07T12:00:02Z,1.2\n",
+    );
     let sinks = r#"{ type: file, input: ticks.dead, path: dead.jsonl }
   table: { type: table, input: candles.closed, url: "sqlite:out.db", table: candles }"#;
     desk.write("job.yaml", &job(CSV, sinks));
@@ -89,7 +98,8 @@ fn a_broken_line_is_rejected_with_its_place_and_the_rest_goes_on() {
 fn an_unknown_column_is_named_with_what_there_is() {
     let desk = Desk::new();
     desk.write("ticks.csv", "when,bid\n2024-03-07T12:00:00Z,1.1\n");
-    let source = "{ type: file, path: ticks.csv, source: a, instrument: b, columns: { time: wen } }";
+    let source =
+        "{ type: file, path: ticks.csv, source: a, instrument: b, columns: { time: wen } }";
     desk.write("job.yaml", &job(source, ARCHIVE));
     let said = desk.fail(1, &["run", "job.yaml"]);
     assert!(said.contains("wen") && said.contains("when"), "{said}");

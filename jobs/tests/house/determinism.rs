@@ -110,11 +110,17 @@ fn shuffling_within_the_lateness_and_duplicates_change_no_byte() {
     });
     let moved = shuffled.iter().zip(&ordered).filter(|(a, b)| a.sequence != b.sequence).count();
     assert!(moved > ordered.len() / 2, "it was shuffled");
-    let doubled: Vec<Line> =
-        shuffled.iter().flat_map(|line| vec![line.clone(); 1 + (line.sequence % 5 == 0) as usize]).collect();
+    let doubled: Vec<Line> = shuffled
+        .iter()
+        .flat_map(|line| vec![line.clone(); 1 + (line.sequence % 5 == 0) as usize])
+        .collect();
     for (epoch, workers) in [(4_096, 1), (97, 2), (100_000, 4)] {
         let what = format!("shuffled and doubled, {workers} workers, epochs of {epoch}");
-        assert_same(&run(source, epoch, workers, &[("ticks.csv", csv(&doubled))]), &expected, &what);
+        assert_same(
+            &run(source, epoch, workers, &[("ticks.csv", csv(&doubled))]),
+            &expected,
+            &what,
+        );
     }
 }
 

@@ -15,7 +15,7 @@ fn compare(file: &str, made: &str) {
 
 #[test]
 fn the_reference_page_is_what_the_components_say() {
-    compare("docs/components.md", &dataflows::job::reference::page(&CATALOG));
+    compare("docs/components.md", &dataflows::job::reference::markdown(&CATALOG));
 }
 
 #[test]

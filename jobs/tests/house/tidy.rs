@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 7] =
-    ["proto", "dataflows", "operators", "sources", "sinks", "jobs", "benches"];
+const ROOMS: [&str; 7] = ["proto", "dataflows", "operators", "sources", "sinks", "jobs", "benches"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -72,7 +71,10 @@ fn only_the_front_door_reads_the_environment_and_only_the_clock_the_time() {
         if !is_test && !shown.starts_with("jobs/src") && !shown.ends_with("build.rs") {
             let reads = ["env::var(", "env::var_os(", "env::args"];
             let is_testing = shown.ends_with("testing.rs");
-            assert!(is_testing || !reads.iter().any(|read| product.contains(read)), "{shown} reads the environment");
+            assert!(
+                is_testing || !reads.iter().any(|read| product.contains(read)),
+                "{shown} reads the environment"
+            );
         }
         if !is_test && shown != "dataflows/src/clock.rs" {
             assert!(!product.contains("SystemTime::now"), "{shown} reads the wall clock");
@@ -105,7 +107,8 @@ fn nothing_points_outside_of_the_repository() {
 #[test]
 fn every_dependency_has_its_reason() {
     let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
-    let words: Vec<&str> = reasons.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
+    let words: Vec<&str> =
+        reasons.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
     for room in ROOMS {
         for dependency in dependencies(room) {
             let is_room = ROOMS.contains(&dependency.as_str());
