@@ -105,7 +105,8 @@ impl Sample for Candle {
 }
 
 pub(crate) fn context(kind: Kind, series: SeriesTable) -> OperatorContext {
-    OperatorContext { id: "it".into(), root: ".".into(), series, kind, range: None }
+    let (id, root) = ("it".into(), ".".into());
+    OperatorContext { id, root, series, kind, range: None, used_outputs: Vec::new() }
 }
 
 pub(crate) fn definition(
