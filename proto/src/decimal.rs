@@ -69,7 +69,8 @@ pub fn parse_units(text: &str, digits: u32) -> Result<i64, DecimalError> {
         position += 1;
     }
     while position < point {
-        units = if units == 0 { 0 } else { units.checked_mul(10).ok_or(DecimalError::OutOfRange)? };
+        units =
+            if units == 0 { 0 } else { units.checked_mul(10).ok_or(DecimalError::OutOfRange)? };
         position += 1;
     }
     if units > UNITS_MAX {

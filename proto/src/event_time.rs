@@ -16,7 +16,9 @@ pub struct EventTime(i64);
 
 /// The text is neither a date, nor a date and time, nor RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a time; expected 2024-03-10, 2024-03-10T17:00:00 or 2024-03-10T17:00:00Z (UTC unless it says otherwise)")]
+#[error(
+    "`{0}` is not a time; expected 2024-03-10, 2024-03-10T17:00:00 or 2024-03-10T17:00:00Z (UTC unless it says otherwise)"
+)]
 pub struct EventTimeError(String);
 
 impl EventTime {
