@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
+use dataflows::component::source::Range;
 use dataflows::fault::Fault;
 use dataflows::moment::Epoch;
 use proto::columns::Names;
@@ -14,7 +15,7 @@ use super::files::{self, Dataset};
 use super::layout::{self, DAY_NS, PartitionKey};
 use super::publish::Contents;
 use super::stored::Stored;
-use super::swap::{self, Swap};
+use super::swap::{self, Journal, Swap};
 use super::writer::{Work, Writer, Written};
 use super::{Config, PartitionBy};
 use crate::period::Period;
@@ -249,6 +250,14 @@ impl<R: Stored + Send> ArchiveSink<R> {
             }
             return self.writer.join();
         };
+        let (journal, written) = self.stage(&range)?;
+        swap::decide(&journal, &self.dataset.root)?;
+        swap::roll_forward(&self.dataset.root, usize::MAX)?;
+        Ok(written)
+    }
+
+    /// Writes all that a replacement puts in place, beside its place.
+    fn stage(&mut self, range: &Range) -> Result<(Journal, Written), Fault> {
         for index in 0..self.open.len() {
             self.spill(index)?;
         }
@@ -258,11 +267,8 @@ impl<R: Stored + Send> ArchiveSink<R> {
             .into_iter()
             .map(|partition| (partition.path, partition.runs))
             .collect();
-        let swap = Swap { dataset: &self.dataset, by: &self.by, range: &range };
-        let (journal, written) = swap.stage::<R>(staged, &mut self.names)?;
-        swap::decide(&journal, &self.dataset.root)?;
-        swap::roll_forward(&self.dataset.root, usize::MAX)?;
-        Ok(written)
+        let swap = Swap { dataset: &self.dataset, by: &self.by, range };
+        swap.stage::<R>(staged, &mut self.names)
     }
 
     /// Takes back what is not whole.
@@ -367,3 +373,6 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
         Ok(SinkReport { rows: written.rows, places: vec![place], bytes: Some(written.bytes) })
     }
 }
+
+#[cfg(test)]
+mod tests;
