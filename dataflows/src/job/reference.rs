@@ -21,7 +21,8 @@ pub fn markdown(catalog: &Catalog) -> String {
         let sheets: Vec<_> = sheets(catalog).into_iter().filter(|s| s.room == room).collect();
         let links: Vec<_> = sheets.iter().map(|s| format!("[`{0}`](#{0})", s.name)).collect();
         let title = room.key();
-        let title = title.get(..1).unwrap_or_default().to_uppercase() + title.get(1..).unwrap_or("");
+        let title =
+            title.get(..1).unwrap_or_default().to_uppercase() + title.get(1..).unwrap_or("");
         let _ = write!(page, "\n## {title}\n\n{}\n", links.join(" · "));
         for sheet in &sheets {
             page.push('\n');

@@ -30,16 +30,22 @@ pub fn schema(catalog: &Catalog) -> Value {
     rebase(&mut run, "#/properties/run");
     take_root_keys(&mut run);
     let mut properties = Map::new();
-    properties.insert("job".to_owned(), json!({
-        "description": "The name of the job.",
-        "type": "string",
-        "pattern": NAME_PATTERN,
-        "maxLength": 64,
-    }));
-    properties.insert("description".to_owned(), json!({
-        "description": "What the job is for.",
-        "type": "string",
-    }));
+    properties.insert(
+        "job".to_owned(),
+        json!({
+            "description": "The name of the job.",
+            "type": "string",
+            "pattern": NAME_PATTERN,
+            "maxLength": 64,
+        }),
+    );
+    properties.insert(
+        "description".to_owned(),
+        json!({
+            "description": "What the job is for.",
+            "type": "string",
+        }),
+    );
     properties.insert("run".to_owned(), run);
     properties.extend(rooms);
     json!({

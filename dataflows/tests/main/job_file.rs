@@ -109,7 +109,8 @@ fn every_bad_job_is_refused_with_exactly_its_mistakes_at_their_places() {
                 None => failures.push(format!("{name}: not expected: {mistake}")),
             }
         }
-        failures.extend(expected.iter().map(|(part, at)| format!("{name}: not told: {part} @{at}")));
+        failures
+            .extend(expected.iter().map(|(part, at)| format!("{name}: not told: {part} @{at}")));
         assert!(!mistakes.to_string().contains(CANARY), "{name} gives a secret away: {mistakes}");
     }
     assert!(files.len() > 40, "only {} bad jobs", files.len());

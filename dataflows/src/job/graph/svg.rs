@@ -66,8 +66,7 @@ impl<'a> Drawing<'a> {
             .collect();
         let arrows: Vec<_> = picture.arrows.iter().map(|arrow| (arrow.from, arrow.to)).collect();
         let is_last: Vec<_> = picture.boxes.iter().map(|c| c.room == Room::Sinks).collect();
-        let input =
-            Input { heights: &heights, arrows: &arrows, is_last: &is_last, gap: BOX_GAP };
+        let input = Input { heights: &heights, arrows: &arrows, is_last: &is_last, gap: BOX_GAP };
         let layout = layout(&input);
         let mut drawing = Self {
             picture,
@@ -160,8 +159,9 @@ impl<'a> Drawing<'a> {
     fn end_y(&self, number: usize) -> f64 {
         let arrows = &self.picture.arrows;
         let Some(arrow) = arrows.get(number) else { return 0.0 };
-        let mut order: Vec<usize> =
-            (0..arrows.len()).filter(|at| arrows.get(*at).is_some_and(|a| a.to == arrow.to)).collect();
+        let mut order: Vec<usize> = (0..arrows.len())
+            .filter(|at| arrows.get(*at).is_some_and(|a| a.to == arrow.to))
+            .collect();
         order.sort_by(|a, b| self.previous_y(*a).total_cmp(&self.previous_y(*b)));
         let rank = order.iter().position(|at| *at == number).unwrap_or_default();
         let gap = PORT_GAP.min(18.0);
@@ -210,10 +210,7 @@ impl<'a> Drawing<'a> {
                 let to_x = self.left(*at) - if is_end { 7.0 } else { 0.0 };
                 let half = (to_x - from_x) / 2.0;
                 let (a, b) = (from_x + half, to_x - half);
-                let _ = write!(
-                    path,
-                    "C{a:.1} {from_y:.1} {b:.1} {to_y:.1} {to_x:.1} {to_y:.1}"
-                );
+                let _ = write!(path, "C{a:.1} {from_y:.1} {b:.1} {to_y:.1} {to_x:.1} {to_y:.1}");
                 if is_end {
                     let _ = writeln!(
                         svg,
@@ -263,8 +260,10 @@ impl<'a> Drawing<'a> {
         let text_x = x + 22.0;
         let mut line = |class: &str, y: f64, text: &str| {
             let text = escape(text);
-            let _ =
-                writeln!(svg, "<text class=\"{class}\" x=\"{text_x:.1}\" y=\"{y:.1}\">{text}</text>");
+            let _ = writeln!(
+                svg,
+                "<text class=\"{class}\" x=\"{text_x:.1}\" y=\"{y:.1}\">{text}</text>"
+            );
         };
         line("id", y + 24.0, &component.id);
         line(&format!("type {class}"), y + 40.0, component.name);
