@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-    Int64Array, ListArray, StringArray, TimestampMillisecondArray,
-    UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Int64Array,
+    ListArray, StringArray, TimestampMillisecondArray, UInt64Array,
 };
 use arrow::datatypes::{Int32Type, Int64Type};
 
@@ -80,9 +79,11 @@ fn only_files_row_groups_and_columns_that_a_query_needs_are_read() {
         ("SELECT count(*) FROM my_ticks WHERE bid > 2", "0\n", [0, 0, 0]),
         // What cannot be told from bounds is read, and right.
         ("SELECT count(*) FROM my_ticks WHERE volume > '1'", "8\n", [4, 8, 8]),
-        ("SELECT count(*) FROM my_ticks WHERE instrument = 'gbpusd' COLLATE NOCASE", "8\n", [
-            4, 8, 0,
-        ]),
+        (
+            "SELECT count(*) FROM my_ticks WHERE instrument = 'gbpusd' COLLATE NOCASE",
+            "8\n",
+            [4, 8, 0],
+        ),
         ("SELECT count(*) FROM my_ticks WHERE volume = 1 OR volume = 2", "8\n", [4, 8, 8]),
     ];
     for (sql, rows, read) in cases {

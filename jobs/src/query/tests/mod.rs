@@ -38,7 +38,7 @@ fn ask(tables: &[Table], sql: &str) -> Result<String, Fault> {
 
 fn written(tables: &[Table], sql: &str, format: Format) -> Result<String, Fault> {
     let mut to = Vec::new();
-    run(tables, sql, format, (&mut to, None), &never())?;
+    run(tables, sql, format, &mut to, None, &never())?;
     Ok(String::from_utf8(to).unwrap())
 }
 
@@ -65,9 +65,8 @@ fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>, rows_per_group: us
         columns.into_iter().map(|(name, array)| (name, array, true)),
     )
     .unwrap();
-    let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(rows_per_group))
-        .build();
+    let properties =
+        WriterProperties::builder().set_max_row_group_row_count(Some(rows_per_group)).build();
     let file = std::fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();

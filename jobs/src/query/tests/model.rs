@@ -27,7 +27,9 @@ impl Condition {
         let (name, time, bid, volume) = self.row;
         match self.column {
             0 => format!("instrument {} '{name}'", self.operator),
-            1 => format!("time {} '{}'", self.operator, time_text::time(i128::from(time) * 1000, 6)),
+            1 => {
+                format!("time {} '{}'", self.operator, time_text::time(i128::from(time) * 1000, 6))
+            }
             2 => format!("bid {} {:?}", self.operator, bid.unwrap_or(0) as f64 / 1e9),
             _ => format!("volume {} {}", self.operator, volume.unwrap_or(0)),
         }
@@ -66,10 +68,14 @@ fn expected(rows: &[TickRow], conditions: &[Condition]) -> String {
         if rows.is_empty() {
             continue;
         }
-        let bid = |bid: Option<i64>| bid.map(|b| format!("{:?}", b as f64 / 1e9)).unwrap_or_default();
+        let bid =
+            |bid: Option<i64>| bid.map(|b| format!("{:?}", b as f64 / 1e9)).unwrap_or_default();
         let volumes: Vec<i64> = rows.iter().filter_map(|row| row.3).collect();
-        let sum =
-            if volumes.is_empty() { String::new() } else { volumes.iter().sum::<i64>().to_string() };
+        let sum = if volumes.is_empty() {
+            String::new()
+        } else {
+            volumes.iter().sum::<i64>().to_string()
+        };
         let last = rows.iter().map(|row| row.1).max().unwrap_or(0);
         text.push_str(&format!(
             "{name},{},{},{},{sum},{}\n",

@@ -69,7 +69,7 @@ fn a_parquet_file_has_types_and_can_be_queried_again() {
     ];
     let file = folder.path().join("again.parquet");
     let sql = "SELECT *, volume + 1 AS more FROM ticks";
-    let count = run(&tables, sql, Format::Parquet, (&mut Vec::new(), Some(&file)), &never());
+    let count = run(&tables, sql, Format::Parquet, &mut Vec::new(), Some(&file), &never());
     assert_eq!(count.unwrap(), 20_000);
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&file).unwrap()).unwrap();
     let kinds: Vec<_> =
@@ -91,12 +91,12 @@ fn a_value_that_does_not_fit_its_column_leaves_the_old_file_as_it_was() {
     std::fs::write(&file, "old").unwrap();
     let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 20000) \
                SELECT CASE WHEN x < 15000 THEN x ELSE 'word' END AS y FROM n";
-    let done = run(&[], sql, Format::Parquet, (&mut Vec::new(), Some(&file)), &never());
+    let done = run(&[], sql, Format::Parquet, &mut Vec::new(), Some(&file), &never());
     let message = done.unwrap_err().to_string();
     assert!(message.contains("row 15000 has `word`"), "{message}");
     assert_eq!(std::fs::read(&file).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    let missing = run(&[], "SELECT 1", Format::Parquet, (&mut Vec::new(), None), &never());
+    let missing = run(&[], "SELECT 1", Format::Parquet, &mut Vec::new(), None, &never());
     assert!(missing.unwrap_err().to_string().contains("--output"));
     assert!(refusal(&[], "SELECT absent").contains("no such column"));
 }
@@ -123,7 +123,7 @@ impl Write for Pipe {
 fn a_reader_that_goes_away_ends_the_query_quietly() {
     let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n";
     for format in [Format::Table, Format::Csv, Format::Json, Format::Jsonl] {
-        run(&[], endless, format, (&mut Pipe(100_000), None), &never()).unwrap();
+        run(&[], endless, format, &mut Pipe(100_000), None, &never()).unwrap();
     }
-    run(&[], "SELECT 1", Format::Table, (&mut Pipe(0), None), &never()).unwrap();
+    run(&[], "SELECT 1", Format::Table, &mut Pipe(0), None, &never()).unwrap();
 }

@@ -81,7 +81,7 @@ fn a_query_on_a_server_can_be_stopped() {
     let Some(tables) = server("query_stopped") else { return };
     let stop = Arc::new(AtomicBool::new(true));
     let sql = "SELECT pg_sleep(30)::text FROM query_stopped";
-    let done = run(&tables, sql, Format::Csv, (&mut Vec::new(), None), &stop);
+    let done = run(&tables, sql, Format::Csv, &mut Vec::new(), None, &stop);
     assert!(matches!(done, Err(Fault::Interrupted)), "{done:?}");
 }
 
@@ -89,7 +89,7 @@ fn a_query_on_a_server_can_be_stopped() {
 fn a_server_that_does_not_answer_is_named_without_its_password() {
     let sinks = [("live", "table", json!({"url": "postgres://u:geheim@127.0.0.1:1/d"}))];
     let tables = tables_of(&plan(&[], &sinks), Path::new(".")).unwrap();
-    let done = run(&tables, "SELECT * FROM live", Format::Csv, (&mut Vec::new(), None), &never());
+    let done = run(&tables, "SELECT * FROM live", Format::Csv, &mut Vec::new(), None, &never());
     let message = done.unwrap_err().to_string();
     assert!(message.starts_with("postgres://u@127.0.0.1:1/d: no connection"), "{message}");
     assert!(!message.contains("geheim"));

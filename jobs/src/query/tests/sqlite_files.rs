@@ -124,10 +124,7 @@ fn mistakes_are_answered_with_what_is_right() {
             "query: there is no table candle; did you mean candles? (there are candles, \
              \"raw-ticks\")",
         ),
-        (
-            "SELECT * FROM xyz",
-            "query: there is no table xyz (there are candles, \"raw-ticks\")",
-        ),
+        ("SELECT * FROM xyz", "query: there is no table xyz (there are candles, \"raw-ticks\")"),
         (
             "SELECT clos FROM candles",
             "query: no such column: clos; did you mean close? (there are close, instrument, start, \
@@ -171,7 +168,8 @@ fn what_is_not_there_yet_is_named() {
 #[test]
 fn a_query_can_be_stopped() {
     let stop = Arc::new(AtomicBool::new(true));
-    let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
-    let done = run(&[], sql, Format::Csv, (&mut Vec::new(), None), &stop);
+    let sql =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
+    let done = run(&[], sql, Format::Csv, &mut Vec::new(), None, &stop);
     assert!(matches!(done, Err(Fault::Interrupted)), "{done:?}");
 }

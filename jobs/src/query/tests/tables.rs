@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
 use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
+use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output};
 use dataflows::fault::Fault;
 use dataflows::job::plan::{Plan, SinkPlan, SourcePlan};
@@ -100,14 +100,17 @@ fn a_job_offers_its_tables_and_its_archives() {
     let tables = tables_of(&plan(&sources, &sinks), Path::new("/root")).unwrap();
     let found: Vec<_> = tables.iter().map(|t| (t.name(), t.kind(), t.place())).collect();
     let place = str::to_owned;
-    assert_eq!(found, [
-        ("candles", TableKind::Sqlite, place("sqlite:/root/out/c.db")),
-        ("other", TableKind::Sqlite, place("sqlite:/data/d.db")),
-        ("s.candles_1m", TableKind::Postgres, place("postgres://u@h:1/d")),
-        ("keep", TableKind::Parquet, place("/root/keep")),
-        ("history", TableKind::Parquet, place("/root/a, /root/b")),
-        ("bars", TableKind::Parquet, place("/root/bars.parquet")),
-    ]);
+    assert_eq!(
+        found,
+        [
+            ("candles", TableKind::Sqlite, place("sqlite:/root/out/c.db")),
+            ("other", TableKind::Sqlite, place("sqlite:/data/d.db")),
+            ("s.candles_1m", TableKind::Postgres, place("postgres://u@h:1/d")),
+            ("keep", TableKind::Parquet, place("/root/keep")),
+            ("history", TableKind::Parquet, place("/root/a, /root/b")),
+            ("bars", TableKind::Parquet, place("/root/bars.parquet")),
+        ]
+    );
     assert!(!format!("{tables:?}").contains("geheim"));
     let sinks = [("live", "table", json!({"url": "postgres//u:geheim@h/d"}))];
     let fault = tables_of(&plan(&[], &sinks), Path::new("/")).unwrap_err().to_string();
