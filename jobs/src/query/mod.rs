@@ -30,7 +30,8 @@ use table::Source;
 pub use table::{Table, TableKind, tables_of};
 
 /// Runs one statement that reads over `tables`, and writes its rows as `format` says: to `to`, or
-/// to `out_file` if it is given. Gives the number of rows.
+/// to `out_file` if it is given, which is replaced only when all rows are there. Gives the number
+/// of rows.
 ///
 /// `stop` may be set at any time, and ends the query with [`Fault::Interrupted`]. A reader of `to`
 /// that goes away ends it quietly.
@@ -43,7 +44,8 @@ pub fn run(
     tables: &[Table],
     sql: &str,
     format: Format,
-    (to, out_file): (&mut dyn Write, Option<&Path>),
+    to: &mut dyn Write,
+    out_file: Option<&Path>,
     stop: &Arc<AtomicBool>,
 ) -> Result<u64, Fault> {
     let tokens = lexer::tokens(sql);

@@ -194,7 +194,12 @@ impl<'a> Session<'a> {
         };
         match error.sqlite_error_code() {
             None | Some(ErrorCode::Unknown) => Fault::job("query", format!("{said}{help}")),
-            Some(_) => Fault::stop("query", said),
+            Some(_) => {
+                let files: Vec<_> =
+                    self.attached.iter().map(|file| file.display().to_string()).collect();
+                let place = if files.is_empty() { "query".to_owned() } else { files.join(", ") };
+                Fault::stop(place, said)
+            }
         }
     }
 

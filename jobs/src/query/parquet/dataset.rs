@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,7 +72,12 @@ impl Work {
 
 /// Opens a file and reads its footer.
 pub(super) fn open_file(path: &Path) -> Result<(File, ArrowReaderMetadata), Fault> {
-    let file = File::open(path).map_err(|error| Fault::file(path, error))?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            Fault::file(path, "is gone: a run replaced it in the meantime; ask again")
+        }
+        _ => Fault::file(path, error),
+    })?;
     // Plain Parquet types: what Arrow adds (dictionaries, say) makes no difference to SQL.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata =
