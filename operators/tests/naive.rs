@@ -70,6 +70,37 @@ impl Naive {
     }
 }
 
+impl Naive {
+    /// The in-session windows without a tick between two that have some: (key, previous close).
+    pub(crate) fn empty(&self) -> BTreeMap<(SeriesId, i64, i64), i64> {
+        let mut empty = BTreeMap::new();
+        let mut last: Option<(SeriesId, i64, i64, i64)> = None;
+        for ((series, frame, start), candle) in self.candles() {
+            if let Some((before, same, mut at, close)) = last
+                && (before, same) == (series, frame)
+            {
+                let mut gap = Vec::new();
+                while at < start {
+                    let Some(_) = trading_day(at) else {
+                        at += 3_600_000_000_000; // closings are a whole number of hours
+                        continue;
+                    };
+                    let (from, to, _) = window(frame, at);
+                    if from < start {
+                        gap.push((series, frame, from));
+                    }
+                    at = to;
+                }
+                if gap.len() <= 10_000 {
+                    empty.extend(gap.into_iter().map(|key| (key, close)));
+                }
+            }
+            last = Some((series, frame, candle.end, candle.bid[3]));
+        }
+        empty
+    }
+}
+
 fn fold(end: i64, trading_date: i32, ticks: &[(Tick, bool)]) -> NaiveCandle {
     // A stable sort: of equal (time, sequence), first come first.
     let mut sorted: Vec<&Tick> = ticks.iter().map(|(tick, _)| tick).collect();

@@ -35,6 +35,7 @@ struct Case {
     lateness: i64,
     revise_within: i64,
     has_wall_clock: bool,
+    is_flat: bool,
 }
 
 fn drafts() -> impl Strategy<Value = Vec<Draft>> {
@@ -73,7 +74,8 @@ fn cases() -> impl Strategy<Value = Case> {
         stamp(&table, &mut Vec::new(), &mut ticks);
         let revise_within = if is_long { 3_600 * SECOND } else { 30 * SECOND };
         let lateness = lateness * SECOND;
-        Case { ticks, epochs, frames, lateness, revise_within, has_wall_clock }
+        let is_flat = false;
+        Case { ticks, epochs, frames, lateness, revise_within, has_wall_clock, is_flat }
     })
 }
 
@@ -91,6 +93,7 @@ fn config(case: &Case) -> Value {
         "lateness": format!("{}s", case.lateness / SECOND),
         "revise_within": format!("{}s", case.revise_within / SECOND),
         "idle": "5s",
+        "gaps": if case.is_flat { "flat" } else { "none" },
     })
 }
 
@@ -224,6 +227,41 @@ proptest! {
         compare(&output, &naive)?;
         let revisions = output.closed.iter().filter(|candle| candle.revision > 0);
         prop_assert_eq!(revisions.copied().collect::<Vec<_>>(), output.revised);
+    }
+
+    #[test]
+    fn flat_candles_stand_in_every_empty_window_with_the_close_before_it(
+        mut case in cases(), frames in prop::sample::select(vec![0_usize, 2, 3])
+    ) {
+        (case.is_flat, case.frames) = (true, frames);
+        let epochs = epochs(&case);
+        let naive = expected(&case, &epochs);
+        let table = table();
+        let mut benches = benches(&case, 2, &table);
+        for (ticks, moment) in &epochs {
+            step(&mut benches, &table, ticks, moment);
+        }
+        let output = joined(benches);
+        let (flat, real): (Vec<_>, Vec<_>) =
+            output.table().into_iter().partition(|(_, candle)| candle.has(Candle::SYNTHETIC));
+        let key = |(id, seconds, start): (_, u32, _)| (id, i64::from(seconds) * SECOND, start);
+        let found: Vec<_> = flat.iter().map(|(k, c)| (key(*k), c.price.close.units())).collect();
+        let expected: Vec<_> = naive.empty().into_iter().collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            prop_assert_eq!(found, expected);
+        }
+        prop_assert_eq!(found.len(), expected.len());
+        // Real candles are what they are without, but for the number of the revision.
+        let real: Vec<_> = real
+            .into_iter()
+            .map(|(k, c)| (key(k), NaiveCandle { revision: 0, ..as_naive(&c) }))
+            .collect();
+        let folded = naive.candles().into_iter();
+        let folded: Vec<_> = folded.map(|(k, c)| (k, NaiveCandle { revision: 0, ..c })).collect();
+        for (found, expected) in real.iter().zip(&folded) {
+            prop_assert_eq!(found, expected);
+        }
+        prop_assert_eq!(real.len(), folded.len());
     }
 
     #[test]

@@ -203,6 +203,17 @@ fn flat_candles_are_never_made_while_the_market_is_closed() {
 }
 
 #[test]
+fn a_silence_of_more_than_ten_thousand_windows_stays_empty() {
+    for (end, candles) in [("2024-05-08T22:40:30", 10_002), ("2024-05-08T22:41:30", 2)] {
+        let mut bench = Bench::new(minutes(json!({ "gaps": "flat" })));
+        let ticks = ["2024-05-01T23:59:30", end].map(|time| bench.tick(time, "1"));
+        bench.feed(&ticks);
+        bench.end();
+        assert_eq!(bench.output.closed.len(), candles, "{end}");
+    }
+}
+
+#[test]
 fn a_late_tick_carries_its_close_through_the_flat_candles_behind_it() {
     let mut bench = Bench::new(minutes(json!({ "gaps": "flat" })));
     feed(&mut bench, &[("10:00:10", "1"), ("10:04:10", "5"), ("10:05:30", "6")]);

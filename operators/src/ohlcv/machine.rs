@@ -76,7 +76,7 @@ impl Ohlcv {
         self.core.note_silence(state, tick);
         if self.core.take(tick, state, sample, horizon, emit) {
             if let Some(level) = state.levels.first()
-                && self.core.is_single_rooted()
+                && self.core.roots.len() == 1
                 && level.slot.start <= time
                 && time < level.slot.end
             {
@@ -308,11 +308,17 @@ impl Core {
             return false;
         }
         let mut is_exact = true;
-        for number in 0..self.frames.len() {
-            if self.frames.get(number).is_some_and(|frame| frame.source.is_none()) {
-                is_exact &= self.absorb(tick.series, state, number, sample, horizon);
+        for place in 0..self.roots.len() {
+            let Some(number) = self.roots.get(place).copied() else { continue };
+            match state.levels.get_mut(number) {
+                Some(level) if number == 0 && horizon < close_at => {
+                    is_exact &= level.open(window, close_at).aggregate.absorb(sample);
+                    state.refresh_due(number);
+                }
+                _ => is_exact &= self.absorb(tick.series, state, number, sample, horizon),
             }
         }
+        state.refresh_next();
         if !is_exact {
             self.report_overflow(tick.series, window.start, emit);
         }
@@ -336,11 +342,6 @@ impl Core {
             aggregate = found;
         }
         aggregate.add(sample)
-    }
-
-    /// Only one frame takes ticks: the finest.
-    fn is_single_rooted(&self) -> bool {
-        self.frames.iter().filter(|frame| frame.source.is_none()).count() == 1
     }
 
     /// Notes the windows within which the tick's feed was silent for too long before it.

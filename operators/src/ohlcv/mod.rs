@@ -124,9 +124,12 @@ impl OperatorDefinition for Ohlcv {
         let range = context.range.as_ref();
         let range = range.map_or((i64::MIN, i64::MAX), |range| (range.from.ns(), range.to.ns()));
         let basis = Basis::from(config.basis);
+        let frames = window::arrange(config.timeframes);
+        let takes_ticks = |number: &usize| frames.get(*number).is_some_and(|f| f.source.is_none());
         let core = Core {
             component: context.id.clone(),
-            frames: window::arrange(config.timeframes),
+            roots: (0..frames.len()).filter(takes_ticks).collect(),
+            frames,
             days: Days::new(calendar),
             basis,
             has_ask_beside: config.ask_beside && basis == Basis::Bid,

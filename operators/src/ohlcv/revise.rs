@@ -22,8 +22,10 @@ impl Core {
         horizon: i64,
     ) -> bool {
         let mut is_exact = true;
-        let mut numbers = vec![number];
-        while let Some(number) = numbers.pop() {
+        let mut above = Vec::new();
+        let mut next = Some(number);
+        while let Some(number) = next {
+            next = above.pop();
             let (Some(frame), Some(level)) =
                 (self.frames.get(number), state.levels.get_mut(number))
             else {
@@ -41,9 +43,9 @@ impl Core {
             if is_new {
                 self.dirty.push((id, number, window.start));
             }
-            numbers.extend(&frame.targets);
+            above.extend(&frame.targets);
+            next = next.or_else(|| above.pop());
         }
-        state.refresh_next();
         is_exact
     }
 

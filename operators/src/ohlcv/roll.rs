@@ -8,7 +8,7 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 
 use crate::ohlcv::days::Days;
-use crate::ohlcv::state::{Kept, Open, SeriesState, Tail};
+use crate::ohlcv::state::{Kept, Level, Open, SeriesState, Tail};
 use crate::ohlcv::window::Frame;
 use crate::ohlcv::{CLOSED, DEAD, REVISED};
 
@@ -19,6 +19,8 @@ pub(super) struct Core {
     pub(super) component: String,
     /// The timeframes, ascending.
     pub(super) frames: Vec<Frame>,
+    /// Those of them that take ticks: always the first, mostly no other.
+    pub(super) roots: Vec<usize>,
     /// The calendar.
     pub(super) days: Days,
     /// What candles are made of.
@@ -48,6 +50,9 @@ pub(super) struct Core {
     /// Closed windows that the epoch under way revised: series, frame, start.
     pub(super) dirty: Vec<(SeriesId, usize, i64)>,
 }
+
+/// How many windows of a frame close between two looks at those that are no longer needed.
+const EVICT_EVERY: usize = 16;
 
 /// How the end of a window came to be known.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +87,7 @@ impl Core {
             let Some(number) = state.due.iter().position(|at| *at == due) else { break };
             let Some(level) = state.levels.get_mut(number) else { break };
             let open = level.take_due(due);
-            if number == 0 {
-                // Only the slot is hot; another window may have closed, which costs a look-up.
+            if number == 0 && level.slot.is_none() {
                 (state.hot_from, state.hot_to) = (0, 0);
             }
             state.refresh_due(number);
@@ -136,18 +140,27 @@ impl Core {
             fill_revision: 0,
         });
         if self.revise_within > 0 {
-            // Keep the last one that is too old: it comes before all that are not.
-            let is_old = |kept: &Kept| {
-                kept.end.saturating_add(self.lateness).saturating_add(self.revise_within)
-                    <= open.close_at
-                    && !kept.is_dirty
-            };
-            while level.kept.front().is_some_and(is_old) && level.kept.get(1).is_some_and(is_old) {
-                level.kept.pop_front();
-            }
-            level.kept.push_back(kept);
+            self.keep(level, kept, open.close_at);
         }
         self.fold(id, state, number, open, emit);
+    }
+
+    /// Keeps a closed window for late ticks, and forgets those that none can reach any more, but
+    /// for the last of them: it comes before all that can be revised.
+    fn keep(&self, level: &mut Level, kept: Kept, now: i64) {
+        // The oldest are long out of the processor's caches: look at them once in a while.
+        if level.kept.len() % EVICT_EVERY == EVICT_EVERY - 1 {
+            let oldest = now.saturating_sub(self.lateness).saturating_sub(self.revise_within);
+            let old = level.kept.partition_point(|kept| kept.end <= oldest);
+            // What the epoch has revised is yet to be given out.
+            let dirty = if self.dirty.is_empty() {
+                None
+            } else {
+                level.kept.iter().position(|kept| kept.is_dirty)
+            };
+            level.kept.drain(..old.saturating_sub(1).min(dirty.unwrap_or(old)));
+        }
+        level.kept.push_back(kept);
     }
 
     /// Folds a window that has closed into those that are made of it.
