@@ -35,7 +35,8 @@ const STEPS: [&str; 10] = [
 /// Words that nobody prunes by: no statistics.
 const WORDS: [&str; 6] = ["basis", "reason", "flags", "detail", "payload", "place"];
 
-fn properties() -> WriterProperties {
+/// How every file of an archive is written; `benches` measures the floor with the same.
+pub fn properties() -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by("tapeflow".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))

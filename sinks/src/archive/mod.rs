@@ -15,6 +15,8 @@ mod stored;
 mod swap;
 mod writer;
 
+pub use encode::properties as writer_properties;
+
 use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
