@@ -154,7 +154,7 @@ impl Reader {
             let message = format!("`{}` is a number that 64 bits cannot hold", short(&text));
             let hint = "put it in quotes if it is meant as text";
             self.complaints.push((at, message, Some(hint.to_owned())));
-            Data::Text(text)
+            Data::Unknown
         });
         self.put(Node::new(at, data, plain))
     }

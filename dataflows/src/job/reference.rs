@@ -87,8 +87,13 @@ impl Sheet {
         let walk = Walk { root: &schema };
         let mut fields = Vec::new();
         collect(&walk, &schema, "", 0, &mut fields);
-        // What has to be given comes first.
-        fields.sort_by_key(|field| !matches!(field.default, Standard::Required));
+        // What has to be given comes first; nested fields stay below theirs.
+        let required: Vec<String> =
+            list(&schema, "required").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        fields.sort_by_key(|field| {
+            let first = field.path.split('.').next().unwrap_or_default();
+            !required.iter().any(|name| name == first)
+        });
         Self {
             room,
             name: definition.name(),
@@ -216,10 +221,13 @@ fn collect<'a>(
         fields.insert(nested, Field { path, words, default, about });
     }
     for key in ["oneOf", "anyOf", "allOf"] {
-        for branch in list(schema, key) {
-            if walk.follow(branch).get("properties").is_some() {
-                collect_branch(walk, branch, path, depth, fields);
-            }
+        let all =
+            list(schema, key).iter().filter(|branch| branch.get("type") != Some(&"null".into()));
+        let branches: Vec<_> = all.collect();
+        match branches.as_slice() {
+            // A mapping that may be left out.
+            [only] => collect(walk, only, path, depth + 1, fields),
+            _ => branches.iter().for_each(|b| collect_branch(walk, b, path, depth, fields)),
         }
     }
 }
