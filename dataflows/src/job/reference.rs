@@ -1,14 +1,13 @@
 //! The reference of the components, made from their definitions: a page for people to read, and
 //! the answer to `tapeflow components NAME`.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::component::{Definition, Output};
 use crate::job::conform::Walk;
 use crate::job::lint::Room;
+use crate::job::words::{add, add_line};
 use crate::kind::Kind;
 
 /// Makes the page of all components, in Markdown.
@@ -23,7 +22,7 @@ pub fn markdown(catalog: &Catalog) -> String {
         let title = room.key();
         let title =
             title.get(..1).unwrap_or_default().to_uppercase() + title.get(1..).unwrap_or("");
-        let _ = write!(page, "\n## {title}\n\n{}\n", links.join(" · "));
+        add!(page, "\n## {title}\n\n{}\n", links.join(" · "));
         for sheet in &sheets {
             page.push('\n');
             page.push_str(&sheet.markdown());
@@ -112,16 +111,16 @@ impl Sheet {
     fn markdown(&self) -> String {
         let mut page = format!("### {}\n\n{}\n", self.name, self.summary);
         if !self.about.is_empty() && self.about != self.summary {
-            let _ = write!(page, "\n{}\n", self.about);
+            add!(page, "\n{}\n", self.about);
         }
         if !self.takes.is_empty() {
-            let _ = write!(page, "\nTakes {}.\n", self.takes());
+            add!(page, "\nTakes {}.\n", self.takes());
         }
         if !self.outputs.is_empty() {
             page.push_str("\n| port | carries | |\n| --- | --- | --- |\n");
             for output in &self.outputs {
                 let (name, carries) = (output.name, carries(output));
-                let _ = writeln!(page, "| `{name}` | {carries} | {} |", cell(output.about));
+                add_line!(page, "| `{name}` | {carries} | {} |", cell(output.about));
             }
         }
         if self.fields.is_empty() {
@@ -136,7 +135,7 @@ impl Sheet {
                 Standard::Value(value) => format!("`{value}`"),
             };
             let (words, about) = (cell(&field.words), cell(&field.about));
-            let _ = writeln!(page, "| `{}` | {words} | {default} | {about} |", field.path);
+            add_line!(page, "| `{}` | {words} | {default} | {about} |", field.path);
         }
         page
     }
@@ -144,7 +143,7 @@ impl Sheet {
     fn text(&self) -> String {
         let mut text = format!("{} ({})\n  {}\n", self.name, self.room.noun(), self.summary);
         if !self.takes.is_empty() {
-            let _ = write!(text, "\ntakes {}\n", self.takes());
+            add!(text, "\ntakes {}\n", self.takes());
         }
         let wide = |names: &mut dyn Iterator<Item = &str>| {
             names.map(|name| name.chars().count()).max().unwrap_or_default()
@@ -154,7 +153,7 @@ impl Sheet {
             text.push_str("\nports\n");
             for output in &self.outputs {
                 let (name, carries) = (output.name, carries(output));
-                let _ = writeln!(text, "  {name:width$}  {carries}: {}", output.about);
+                add_line!(text, "  {name:width$}  {carries}: {}", output.about);
             }
         }
         if !self.fields.is_empty() {
@@ -166,9 +165,9 @@ impl Sheet {
                     Standard::Value(value) => format!("default {value}"),
                 };
                 let words = field.words.replace('`', "");
-                let _ = writeln!(text, "  {}: {words} ({default})", field.path);
+                add_line!(text, "  {}: {words} ({default})", field.path);
                 for line in field.about.lines() {
-                    let _ = writeln!(text, "      {line}");
+                    add_line!(text, "      {line}");
                 }
             }
         }
