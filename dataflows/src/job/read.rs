@@ -219,8 +219,8 @@ mod tests {
         let (node, _) = read("a:\n  b: [x, {c: d}]\n");
         let node = node.unwrap();
         let at = node.place_of("a.b[1].c");
-        assert_eq!((at.line, at.column), (2, 15));
+        assert_eq!((at.line, at.column), (2, 14));
         let near = node.place_of("a.b[1].nothing");
-        assert_eq!((near.line, near.column), (2, 11));
+        assert_eq!((near.line, near.column), (2, 10));
     }
 }
