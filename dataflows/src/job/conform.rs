@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
                     .filter(|data| !matches!(data, Data::Text(_) | Data::Null))
                     .and_then(|data| accepts(data).then(|| "take it out of its quotes".to_owned()))
             }
-            Data::Number(_) | Data::Bool(_) if accepts(Data::Text(String::new())) => {
+            Data::Number(_) | Data::Bool(_) if self.expected(schema) == "text" => {
                 Some("put it in quotes".to_owned())
             }
             Data::Text(_) | Data::Number(_) if accepts(Data::List(Vec::new())) => {

@@ -218,8 +218,7 @@ impl<'a> Lint<'a> {
         }
         self.unique(&parts);
         if parts.len() > COMPONENTS_MAX {
-            let message =
-                format!("a job may have {COMPONENTS_MAX} components; this has {}", parts.len());
+            let message = format!("a job may have {COMPONENTS_MAX} components; this has more");
             self.report(Place::START, "", message, None);
             return None;
         }
@@ -301,7 +300,7 @@ impl<'a> Lint<'a> {
     /// Fills variables in; gives whether all were there.
     fn fill(&mut self, node: &mut Node, path: &str) -> bool {
         let unfilled = variables::fill(node, self.variables, &mut self.secrets);
-        let is_full = unfilled.is_empty();
+        let is_full = unfilled.is_empty() && !node.has_unknown();
         for missing in unfilled {
             let at = node.place_of(&missing.path);
             let place = self.place_in_line(at, &missing.written);
@@ -339,6 +338,9 @@ impl<'a> Lint<'a> {
             }
         };
         for entry in entries {
+            if parts.len() > COMPONENTS_MAX {
+                return;
+            }
             if !is_name(&entry.key) {
                 let shown = short(&entry.key);
                 let message = format!("`{shown}` is no id; expected {NAME_RULE}");

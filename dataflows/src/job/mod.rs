@@ -14,3 +14,4 @@ pub mod schema;
 mod suggest;
 mod tree;
 pub mod variables;
+mod words;

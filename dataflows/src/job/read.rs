@@ -154,7 +154,7 @@ impl Reader {
             let message = format!("`{}` is a number that 64 bits cannot hold", short(&text));
             let hint = "put it in quotes if it is meant as text";
             self.complaints.push((at, message, Some(hint.to_owned())));
-            Data::Text(text)
+            Data::Unknown
         });
         self.put(Node::new(at, data, plain))
     }
@@ -219,8 +219,8 @@ mod tests {
         let (node, _) = read("a:\n  b: [x, {c: d}]\n");
         let node = node.unwrap();
         let at = node.place_of("a.b[1].c");
-        assert_eq!((at.line, at.column), (2, 15));
+        assert_eq!((at.line, at.column), (2, 14));
         let near = node.place_of("a.b[1].nothing");
-        assert_eq!((near.line, near.column), (2, 11));
+        assert_eq!((near.line, near.column), (2, 10));
     }
 }

@@ -1,14 +1,13 @@
 //! The reference of the components, made from their definitions: a page for people to read, and
 //! the answer to `tapeflow components NAME`.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use crate::catalog::Catalog;
 use crate::component::{Definition, Output};
 use crate::job::conform::Walk;
 use crate::job::lint::Room;
+use crate::job::words::{add, add_line};
 use crate::kind::Kind;
 
 /// Makes the page of all components, in Markdown.
@@ -23,7 +22,7 @@ pub fn markdown(catalog: &Catalog) -> String {
         let title = room.key();
         let title =
             title.get(..1).unwrap_or_default().to_uppercase() + title.get(1..).unwrap_or("");
-        let _ = write!(page, "\n## {title}\n\n{}\n", links.join(" · "));
+        add!(page, "\n## {title}\n\n{}\n", links.join(" · "));
         for sheet in &sheets {
             page.push('\n');
             page.push_str(&sheet.markdown());
@@ -87,8 +86,13 @@ impl Sheet {
         let walk = Walk { root: &schema };
         let mut fields = Vec::new();
         collect(&walk, &schema, "", 0, &mut fields);
-        // What has to be given comes first.
-        fields.sort_by_key(|field| !matches!(field.default, Standard::Required));
+        // What has to be given comes first; nested fields stay below theirs.
+        let required: Vec<String> =
+            list(&schema, "required").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        fields.sort_by_key(|field| {
+            let first = field.path.split('.').next().unwrap_or_default();
+            !required.iter().any(|name| name == first)
+        });
         Self {
             room,
             name: definition.name(),
@@ -107,16 +111,16 @@ impl Sheet {
     fn markdown(&self) -> String {
         let mut page = format!("### {}\n\n{}\n", self.name, self.summary);
         if !self.about.is_empty() && self.about != self.summary {
-            let _ = write!(page, "\n{}\n", self.about);
+            add!(page, "\n{}\n", self.about);
         }
         if !self.takes.is_empty() {
-            let _ = write!(page, "\nTakes {}.\n", self.takes());
+            add!(page, "\nTakes {}.\n", self.takes());
         }
         if !self.outputs.is_empty() {
             page.push_str("\n| port | carries | |\n| --- | --- | --- |\n");
             for output in &self.outputs {
                 let (name, carries) = (output.name, carries(output));
-                let _ = writeln!(page, "| `{name}` | {carries} | {} |", cell(output.about));
+                add_line!(page, "| `{name}` | {carries} | {} |", cell(output.about));
             }
         }
         if self.fields.is_empty() {
@@ -131,7 +135,7 @@ impl Sheet {
                 Standard::Value(value) => format!("`{value}`"),
             };
             let (words, about) = (cell(&field.words), cell(&field.about));
-            let _ = writeln!(page, "| `{}` | {words} | {default} | {about} |", field.path);
+            add_line!(page, "| `{}` | {words} | {default} | {about} |", field.path);
         }
         page
     }
@@ -139,7 +143,7 @@ impl Sheet {
     fn text(&self) -> String {
         let mut text = format!("{} ({})\n  {}\n", self.name, self.room.noun(), self.summary);
         if !self.takes.is_empty() {
-            let _ = write!(text, "\ntakes {}\n", self.takes());
+            add!(text, "\ntakes {}\n", self.takes());
         }
         let wide = |names: &mut dyn Iterator<Item = &str>| {
             names.map(|name| name.chars().count()).max().unwrap_or_default()
@@ -149,7 +153,7 @@ impl Sheet {
             text.push_str("\nports\n");
             for output in &self.outputs {
                 let (name, carries) = (output.name, carries(output));
-                let _ = writeln!(text, "  {name:width$}  {carries}: {}", output.about);
+                add_line!(text, "  {name:width$}  {carries}: {}", output.about);
             }
         }
         if !self.fields.is_empty() {
@@ -161,9 +165,9 @@ impl Sheet {
                     Standard::Value(value) => format!("default {value}"),
                 };
                 let words = field.words.replace('`', "");
-                let _ = writeln!(text, "  {}: {words} ({default})", field.path);
+                add_line!(text, "  {}: {words} ({default})", field.path);
                 for line in field.about.lines() {
-                    let _ = writeln!(text, "      {line}");
+                    add_line!(text, "      {line}");
                 }
             }
         }
@@ -216,10 +220,13 @@ fn collect<'a>(
         fields.insert(nested, Field { path, words, default, about });
     }
     for key in ["oneOf", "anyOf", "allOf"] {
-        for branch in list(schema, key) {
-            if walk.follow(branch).get("properties").is_some() {
-                collect_branch(walk, branch, path, depth, fields);
-            }
+        let all =
+            list(schema, key).iter().filter(|branch| branch.get("type") != Some(&"null".into()));
+        let branches: Vec<_> = all.collect();
+        match branches.as_slice() {
+            // A mapping that may be left out.
+            [only] => collect(walk, only, path, depth + 1, fields),
+            _ => branches.iter().for_each(|b| collect_branch(walk, b, path, depth, fields)),
         }
     }
 }

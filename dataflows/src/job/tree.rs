@@ -151,6 +151,16 @@ impl Node {
         }
     }
 
+    /// Tells whether a value in it is not known, so that a component cannot judge it.
+    pub(crate) fn has_unknown(&self) -> bool {
+        match &self.data {
+            Data::Unknown => true,
+            Data::List(items) => items.iter().any(Self::has_unknown),
+            Data::Map(entries) => entries.iter().any(|entry| entry.value.has_unknown()),
+            _ => false,
+        }
+    }
+
     /// Finds the place of a path such as `columns.time` or `timeframes[2]`, as near as it goes.
     /// Where the path names a key, that is the place of its value.
     pub(crate) fn place_of(&self, path: &str) -> Place {

@@ -24,12 +24,17 @@ const PART_CHARS_MIN: usize = 4;
 impl Secrets {
     /// Takes a value, and the password in it if it is a URL.
     pub fn add(&mut self, value: &str) {
-        let debugged = format!("{value:?}");
-        let escaped = debugged.trim_matches('"');
         let password = password(value).unwrap_or_default();
-        for text in [value, value.trim(), escaped, password] {
-            if !text.is_empty() && !self.values.iter().any(|known| known == text) {
-                self.values.push(text.to_owned());
+        // As it is, as a driver may show it, and as quotes and JSON do.
+        for text in
+            [value.to_owned(), value.trim().to_owned(), password.to_owned(), decoded(password)]
+        {
+            let quoted = format!("{text:?}");
+            let escaped = quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"'));
+            for text in [text.as_str(), escaped.unwrap_or_default()] {
+                if !text.is_empty() && !self.values.iter().any(|known| known == text) {
+                    self.values.push(text.to_owned());
+                }
             }
         }
         self.values.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -81,6 +86,27 @@ fn password(text: &str) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next()?;
     let (user, _) = authority.rsplit_once('@')?;
     user.split_once(':').map(|(_, password)| password)
+}
+
+/// Takes the `%xx` out of a part of a URL.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.first_chunk::<2>().filter(|_| *first == b'%');
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Masks the password of a URL that stands in the file itself.
@@ -292,6 +318,8 @@ mod tests {
         let mut secrets = Secrets::default();
         secrets.add("postgres://me:pass\"word@host/db");
         secrets.add("42");
+        secrets.add("amqp://me:a%2Fb%3Dc@host");
+        assert_eq!(secrets.redact("refused: a/b=c"), "refused: ***");
         let text = "cannot reach postgres://me:pass\"word@host/db as \"me\" with \"pass\\\"word\" \
                     after 42 of 420";
         let shown = secrets.redact(text);

@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct FileConfig {
+pub(crate) struct FileConfig {
     /// The file, or a pattern such as `ticks/*.csv`.
     path: String,
     /// How a file is laid out.
@@ -84,7 +84,7 @@ enum Instrument {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct AmqpConfig {
+pub(crate) struct AmqpConfig {
     /// The broker.
     url: String,
     /// The exchange to bind to.
@@ -100,7 +100,7 @@ pub struct AmqpConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct OhlcvConfig {
+pub(crate) struct OhlcvConfig {
     /// The lengths of the candles.
     #[schemars(length(min = 1))]
     timeframes: Vec<String>,
@@ -145,7 +145,7 @@ struct CalendarFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct ThrottleConfig {
+pub(crate) struct ThrottleConfig {
     /// The interval.
     every: Duration,
 }
@@ -154,7 +154,7 @@ pub struct ThrottleConfig {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct TableConfig {
+pub(crate) struct TableConfig {
     /// The database.
     url: String,
     /// The table.
@@ -164,7 +164,7 @@ pub struct TableConfig {
 /// Records on standard output.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ConsoleConfig {}
+pub(crate) struct ConsoleConfig {}
 
 /// Declares a definition with what all of them have.
 macro_rules! definition {
@@ -278,7 +278,7 @@ sink!(Table, &[Kind::Candles]);
 sink!(Console, Kind::ALL);
 
 /// All of them.
-pub const CATALOG: Catalog = Catalog {
+pub(crate) const CATALOG: Catalog = Catalog {
     sources: &[&Amqp, &File],
     operators: &[&Ohlcv, &Throttle],
     sinks: &[&Console, &Table],

@@ -1,17 +1,16 @@
 //! A job in Graphviz' DOT.
 
-use std::fmt::Write as _;
-
 use crate::job::graph::Picture;
 use crate::job::lint::Room;
 use crate::job::plan::Plan;
+use crate::job::words::add_line;
 use crate::kind::Kind;
 
 /// Draws a plan.
 pub fn draw(plan: &Plan) -> String {
     let picture = Picture::new(plan);
     let mut text = format!("digraph \"{}\" {{\n", escape(&picture.title));
-    let _ = writeln!(text, "  label=\"{}\"; labelloc=t; rankdir=LR;", escape(&picture.title));
+    add_line!(text, "  label=\"{}\"; labelloc=t; rankdir=LR;", escape(&picture.title));
     text.push_str(
         "  fontname=\"sans-serif\"; bgcolor=transparent;\n  \
          node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\", fontsize=11];\n  \
@@ -26,10 +25,7 @@ pub fn draw(plan: &Plan) -> String {
         let mut lines = vec![escape(&component.id), format!("({})", escape(component.name))];
         lines.extend(component.settings.iter().map(|setting| escape(setting)));
         let (id, label) = (escape(&component.id), lines.join("\\n"));
-        let _ = writeln!(
-            text,
-            "  \"{id}\" [label=\"{label}\", fillcolor=\"{fill}\", color=\"{line}\"];"
-        );
+        add_line!(text, "  \"{id}\" [label=\"{label}\", fillcolor=\"{fill}\", color=\"{line}\"];");
     }
     for arrow in &picture.arrows {
         let id = |at: usize| picture.boxes.get(at).map(|component| escape(&component.id));
@@ -40,7 +36,7 @@ pub fn draw(plan: &Plan) -> String {
             Kind::Rejects => "#dc2626",
         };
         let label = escape(&arrow.label());
-        let _ = writeln!(
+        add_line!(
             text,
             "  \"{from}\" -> \"{to}\" [label=\"{label}\", color=\"{color}\", fontcolor=\"{color}\"];"
         );

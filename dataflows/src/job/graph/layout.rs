@@ -153,6 +153,36 @@ fn untangle(rows: &mut Vec<Vec<usize>>, neighbours: &Neighbours) {
         }
     }
     *rows = best.1;
+    swap(rows, neighbours, best.0);
+}
+
+/// Beyond so many places the last crossings are not worth the time.
+const SWAP_PLACES_MAX: usize = 200;
+
+/// Swaps two that stand side by side wherever that takes a crossing away.
+fn swap(rows: &mut [Vec<usize>], neighbours: &Neighbours, mut least: usize) {
+    if rows.iter().map(Vec::len).sum::<usize>() > SWAP_PLACES_MAX {
+        return;
+    }
+    for _ in 0..SWEEPS {
+        let before = least;
+        for layer in 0..rows.len() {
+            for at in 1..rows.get(layer).map_or(0, Vec::len) {
+                if let Some(row) = rows.get_mut(layer) {
+                    row.swap(at - 1, at);
+                }
+                let found = crossings(rows, neighbours);
+                if found < least {
+                    least = found;
+                } else if let Some(row) = rows.get_mut(layer) {
+                    row.swap(at - 1, at);
+                }
+            }
+        }
+        if least == before {
+            break;
+        }
+    }
 }
 
 /// Gives the position of each place in its layer.

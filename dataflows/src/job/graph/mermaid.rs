@@ -1,10 +1,9 @@
 //! A job as a Mermaid flowchart, for READMEs and wikis.
 
-use std::fmt::Write as _;
-
 use crate::job::graph::Picture;
 use crate::job::lint::Room;
 use crate::job::plan::Plan;
+use crate::job::words::{add, add_line};
 
 /// Draws a plan.
 pub fn draw(plan: &Plan) -> String {
@@ -23,11 +22,11 @@ pub fn draw(plan: &Plan) -> String {
         lines.extend(component.settings.iter().map(|setting| escape(setting)));
         let (label, class) = (lines.join("<br>"), component.room.noun());
         // Numbered, since an id such as `end` is a keyword of Mermaid's.
-        let _ = writeln!(text, "  n{at}{open}\"{label}\"{close}:::{class}");
+        add_line!(text, "  n{at}{open}\"{label}\"{close}:::{class}");
     }
     for arrow in &picture.arrows {
         let (from, to, label) = (arrow.from, arrow.to, escape(&arrow.label()));
-        let _ = writeln!(text, "  n{from} -- \"{label}\" --> n{to}");
+        add_line!(text, "  n{from} -- \"{label}\" --> n{to}");
     }
     text.push_str(
         "  classDef source fill:#dbeafe,stroke:#2563eb,color:#172554\n  \
@@ -43,7 +42,7 @@ fn escape(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '#' | '<' | '>' | '&' | ';' | '`' | '\\' => {
-                let _ = write!(escaped, "#{};", u32::from(c));
+                add!(escaped, "#{};", u32::from(c));
             }
             _ => escaped.push(c),
         }

@@ -1,11 +1,10 @@
 //! A job as an SVG that one can look at, in light and dark, without any font of its own.
 
-use std::fmt::Write as _;
-
 use crate::job::graph::layout::{Input, Layout, layout};
 use crate::job::graph::{Arrow, Component, Picture};
 use crate::job::lint::Room;
 use crate::job::plan::Plan;
+use crate::job::words::{add, add_line};
 use crate::kind::Kind;
 
 /// Around everything.
@@ -177,8 +176,8 @@ impl<'a> Drawing<'a> {
              <rect class=\"paper\" width=\"{width}\" height=\"{height}\" rx=\"14\"/>\n"
         );
         let counts = self.counts();
-        let _ = writeln!(svg, "<text class=\"title\" x=\"{MARGIN}\" y=\"34\">{title}</text>");
-        let _ = writeln!(svg, "<text class=\"faint\" x=\"{MARGIN}\" y=\"52\">{counts}</text>");
+        add_line!(svg, "<text class=\"title\" x=\"{MARGIN}\" y=\"34\">{title}</text>");
+        add_line!(svg, "<text class=\"faint\" x=\"{MARGIN}\" y=\"52\">{counts}</text>");
         for number in 0..self.ports.len() {
             self.arrows(number, &mut svg);
         }
@@ -210,9 +209,9 @@ impl<'a> Drawing<'a> {
                 let to_x = self.left(*at) - if is_end { 7.0 } else { 0.0 };
                 let half = (to_x - from_x) / 2.0;
                 let (a, b) = (from_x + half, to_x - half);
-                let _ = write!(path, "C{a:.1} {from_y:.1} {b:.1} {to_y:.1} {to_x:.1} {to_y:.1}");
+                add!(path, "C{a:.1} {from_y:.1} {b:.1} {to_y:.1} {to_x:.1} {to_y:.1}");
                 if is_end {
-                    let _ = writeln!(
+                    add_line!(
                         svg,
                         "<path class=\"head {class}\" d=\"M{to_x:.1} {:.1}l7 4.5l-7 4.5z\"/>",
                         to_y - 4.5
@@ -221,10 +220,10 @@ impl<'a> Drawing<'a> {
                     let words = self.words.get(self.layer(*at)).copied().unwrap_or_default();
                     from_x = self.right(*at) + words / 2.0;
                     from_y = to_y;
-                    let _ = write!(path, "H{from_x:.1}");
+                    add!(path, "H{from_x:.1}");
                 }
             }
-            let _ = writeln!(svg, "<path class=\"edge {class}\" d=\"{path}\"/>");
+            add_line!(svg, "<path class=\"edge {class}\" d=\"{path}\"/>");
         }
     }
 
@@ -232,7 +231,7 @@ impl<'a> Drawing<'a> {
         let (x, y) = (self.right(port.at) + 10.0, self.port_y(number));
         let width = text_width(&port.label, 11.0) + 10.0;
         let class = port.kind.name();
-        let _ = writeln!(
+        add_line!(
             svg,
             "<rect class=\"paper\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\"/>\
              <text class=\"word {class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
@@ -247,7 +246,7 @@ impl<'a> Drawing<'a> {
         let height = self.layout.places.get(at).map_or(0.0, |place| place.height);
         let (x, y) = (self.left(at), self.y(at) - height / 2.0);
         let (width, class) = (self.right(at) - x, component.room.noun());
-        let _ = writeln!(
+        add_line!(
             svg,
             "<rect class=\"box {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
              height=\"{height:.1}\" rx=\"10\"/>\
@@ -260,10 +259,7 @@ impl<'a> Drawing<'a> {
         let text_x = x + 22.0;
         let mut line = |class: &str, y: f64, text: &str| {
             let text = escape(text);
-            let _ = writeln!(
-                svg,
-                "<text class=\"{class}\" x=\"{text_x:.1}\" y=\"{y:.1}\">{text}</text>"
-            );
+            add_line!(svg, "<text class=\"{class}\" x=\"{text_x:.1}\" y=\"{y:.1}\">{text}</text>");
         };
         line("id", y + 24.0, &component.id);
         line(&format!("type {class}"), y + 40.0, component.name);
@@ -277,7 +273,7 @@ impl<'a> Drawing<'a> {
         let mut x = MARGIN;
         for room in Room::ALL {
             let (class, word) = (room.noun(), room.key());
-            let _ = writeln!(
+            add_line!(
                 svg,
                 "<rect class=\"bar {class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"10\" height=\"10\" \
                  rx=\"3\"/><text class=\"faint\" x=\"{:.1}\" y=\"{y:.1}\">{word}</text>",
@@ -288,7 +284,7 @@ impl<'a> Drawing<'a> {
         }
         for kind in Kind::ALL {
             let word = kind.name();
-            let _ = writeln!(
+            add_line!(
                 svg,
                 "<path class=\"edge {word}\" d=\"M{x:.1} {:.1}h20\"/>\
                  <text class=\"faint\" x=\"{:.1}\" y=\"{y:.1}\">{word}</text>",
