@@ -1,5 +1,6 @@
 //! The file system under a dataset: one writer at a time, renames that last, no leftovers.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -79,26 +80,39 @@ fn is_temporary(name: &str, file: &str) -> bool {
     name.strip_prefix('.').is_some_and(|name| name.starts_with(file) && name.ends_with(TEMPORARY))
 }
 
-/// Makes a folder and those above it last.
-pub(super) fn make_folder(folder: &Path, root: &Path) -> Result<(), Fault> {
-    if folder.is_dir() {
-        return Ok(());
-    }
+/// Makes a folder.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Fault> {
     fs::create_dir_all(folder).map_err(|error| {
         Fault::file(folder, format!("the folder cannot be made: {error}; check its permissions"))
-    })?;
-    for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(root)) {
-        sync_folder(above)?;
-    }
-    Ok(())
+    })
 }
 
-/// Renames, and makes that last.
+/// Renames; lasts after [`sync_folders`].
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     fs::rename(from, to).map_err(|error| {
         Fault::file(to, format!("cannot be put in place: {error}; check its permissions"))
-    })?;
-    to.parent().map_or(Ok(()), sync_folder)
+    })
+}
+
+/// Waits until the disk has a file's bytes. Many files one after the other cost little more than
+/// one, so that files are written first and synced together.
+pub(super) fn sync_file(path: &Path) -> Result<(), Fault> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| {
+        Fault::file(path, format!("did not reach the disk: {error}; check the disk's space"))
+    })
+}
+
+/// Waits until the disk has what was made and renamed in the folders of `paths` and in those
+/// above them, up to `root`.
+pub(super) fn sync_folders<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+    root: &Path,
+) -> Result<(), Fault> {
+    let mut folders = BTreeSet::from([root]);
+    for path in paths {
+        folders.extend(path.ancestors().skip(1).take_while(|above| above.starts_with(root)));
+    }
+    folders.into_iter().rev().filter(|folder| folder.is_dir()).try_for_each(sync_folder)
 }
 
 /// Removes a file that may be gone already.

@@ -195,11 +195,12 @@ impl<R: Stored + Send> ArchiveSink<R> {
                 self.publish(index)?;
             }
         }
+        self.writer.send(Work::Publish)?;
         self.next_due = self.open.iter().map(|partition| partition.due).min().unwrap_or(i64::MAX);
         Ok(())
     }
 
-    /// Writes a partition in its place, and forgets it.
+    /// Hands a partition over to be written, and forgets it.
     fn publish(&mut self, index: usize) -> Result<(), Fault> {
         let partition = self.open.swap_remove(index);
         self.numbers.remove(&partition.number);
@@ -209,7 +210,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
         self.recent.fill(None);
         self.waiting_rows -= partition.buffer.len();
         let contents = Contents { runs: partition.runs, buffer: partition.buffer };
-        self.writer.send(Work::Publish { path: partition.path, contents })
+        self.writer.send(Work::Partition { path: partition.path, contents })
     }
 
     /// Writes a partition's rows to a temporary file.
@@ -248,6 +249,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             while !self.open.is_empty() {
                 self.publish(self.open.len() - 1)?;
             }
+            self.writer.send(Work::Publish)?;
             return self.writer.join();
         };
         let (journal, written) = self.stage(&range)?;

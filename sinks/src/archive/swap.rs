@@ -94,6 +94,10 @@ impl Swap<'_> {
             written.files += 1;
             journal.renames.push((below(&from), below(&path)));
         }
+        let staged = || journal.renames.iter().map(|(from, _)| root.join(from));
+        staged().try_for_each(|from| files::sync_file(&from))?;
+        let staged: Vec<PathBuf> = staged().collect();
+        files::sync_folders(staged.iter().map(PathBuf::as_path), root)?;
         Ok((journal, written))
     }
 
@@ -126,7 +130,8 @@ pub(super) fn decide(journal: &Journal, root: &Path) -> Result<(), Fault> {
         file.sync_all()
     });
     written.map_err(|error| Fault::file(&temporary, error))?;
-    files::rename(&temporary, &root.join(JOURNAL))
+    files::rename(&temporary, &root.join(JOURNAL))?;
+    files::sync_folder(root)
 }
 
 /// Tells whether a replacement is decided but not worked off, so that its temporary files count.
@@ -174,10 +179,10 @@ pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault>
             return Ok(true);
         }
         files::remove(&gone)?;
-        if let Some(folder) = gone.parent().filter(|folder| folder.is_dir()) {
-            files::sync_folder(folder)?;
-        }
     }
+    let changed = journal.renames.iter().map(|(_, to)| to).chain(&journal.removals);
+    let changed: Vec<PathBuf> = changed.map(|path| root.join(path)).collect();
+    files::sync_folders(changed.iter().map(PathBuf::as_path), root)?;
     if steps.next().is_some() {
         files::remove(&path)?;
         files::sync_folder(root)?;

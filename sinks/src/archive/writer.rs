@@ -10,7 +10,7 @@ use proto::columns::Names;
 use super::buffer::Buffer;
 use super::files;
 use super::merge::Mode;
-use super::publish::{Contents, publish, write};
+use super::publish::{Contents, Pending, write};
 use super::stored::Stored;
 
 /// What is to be written.
@@ -18,8 +18,10 @@ use super::stored::Stored;
 pub(super) enum Work<R> {
     /// A sorted temporary file.
     Run { path: PathBuf, buffer: Buffer<R> },
-    /// A partition's file.
-    Publish { path: PathBuf, contents: Contents<R> },
+    /// A partition's file, beside its place.
+    Partition { path: PathBuf, contents: Contents<R> },
+    /// All partitions' files so far take their places.
+    Publish,
 }
 
 /// What has been written.
@@ -76,19 +78,20 @@ fn run<R: Stored>(
     root: &std::path::Path,
     mut names: Names,
 ) -> Result<Written, Fault> {
-    let mut written = Written::default();
+    let (mut written, mut pending) = (Written::default(), Pending::default());
     for work in receiver {
         names.refresh();
         match work {
             Work::Run { path, buffer } => {
                 if let Some(folder) = path.parent() {
-                    files::make_folder(folder, root)?;
+                    files::make_folder(folder)?;
                 }
                 let contents = Contents { runs: Vec::new(), buffer };
                 write(contents, None, Mode::Merge, &path, &mut names)?;
             }
-            Work::Publish { path, contents } => {
-                let (rows, bytes) = publish(contents, &path, root, &mut names)?;
+            Work::Publish => pending.publish(root)?,
+            Work::Partition { path, contents } => {
+                let (rows, bytes) = pending.write(contents, path, root, &mut names)?;
                 written.rows += rows;
                 written.bytes += bytes;
                 written.files += 1;
