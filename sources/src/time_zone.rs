@@ -138,9 +138,9 @@ impl TimeUnit {
     /// below 10^17 microseconds (both from 1973 on), else nanoseconds.
     pub(crate) const fn guess(value: i64) -> Self {
         match value.unsigned_abs() {
-            ..100_000_000_000 => Self::S,
-            ..100_000_000_000_000 => Self::Ms,
-            ..100_000_000_000_000_000 => Self::Us,
+            0..=99_999_999_999 => Self::S,
+            100_000_000_000..=99_999_999_999_999 => Self::Ms,
+            100_000_000_000_000..=99_999_999_999_999_999 => Self::Us,
             _ => Self::Ns,
         }
     }

@@ -103,7 +103,7 @@ impl Numbers {
             let scaled = value * scale;
             let shifted = scaled + MAGIC;
             let rest = scaled - (shifted - MAGIC);
-            careful |= !(scaled.abs() < 1e15) | (rest.abs() >= 0.499_999);
+            careful |= scaled.is_nan() | (scaled.abs() >= 1e15) | (rest.abs() >= 0.499_999);
             (shifted.to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64)
         }));
         self.has_none = false;
@@ -273,7 +273,7 @@ fn exact(
         }
         _ => {
             let values = array.as_primitive::<Decimal128Type>().values();
-            out.each(array, values, |row, value| rescale(row, value));
+            out.each(array, values, rescale);
         }
     }
 }

@@ -67,9 +67,11 @@ impl Assembler {
         counted: u64,
     ) -> Made {
         let text = |role: Role| {
-            let text = get(role)?;
-            let trimmed = text.trim();
-            (!trimmed.is_empty()).then(|| trimmed.to_owned())
+            let text = match get(role)? {
+                Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+                Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+            };
+            (!text.is_empty()).then_some(text)
         };
         let time = self.time(&text)?;
         let bid = self.price("bid", text(Role::Bid))?;
@@ -96,9 +98,9 @@ impl Assembler {
                 })?
             }
         };
-        let source = self.wanted.source.clone().or_else(|| text(Role::Source));
-        let instrument = self.wanted.instrument.clone().or_else(|| text(Role::Instrument));
-        let Some(series) = self.series(source, instrument)? else { return Ok(None) };
+        let Some(series) = self.series(text(Role::Source), text(Role::Instrument))? else {
+            return Ok(None);
+        };
         if time < self.selection.from || time >= self.selection.to {
             return Ok(None);
         }
@@ -116,7 +118,7 @@ impl Assembler {
         }))
     }
 
-    fn time(&mut self, text: &impl Fn(Role) -> Option<String>) -> Result<i64, Refusal> {
+    fn time<'a>(&mut self, text: &impl Fn(Role) -> Option<Cow<'a, str>>) -> Result<i64, Refusal> {
         let time =
             text(Role::Time).ok_or_else(|| ("bad_time", "its time is missing".to_owned()))?;
         self.joined.clear();
@@ -136,7 +138,7 @@ impl Assembler {
         })
     }
 
-    fn price(&self, name: &str, text: Option<String>) -> Result<Option<i64>, Refusal> {
+    fn price(&self, name: &str, text: Option<Cow<'_, str>>) -> Result<Option<i64>, Refusal> {
         text.map(|text| self.units(name, &text, Price::DIGITS))
             .transpose()
             .map_err(|why| ("bad_price", why))
@@ -157,22 +159,24 @@ impl Assembler {
 
     fn series(
         &mut self,
-        source: Option<String>,
-        instrument: Option<String>,
+        source: Option<Cow<'_, str>>,
+        instrument: Option<Cow<'_, str>>,
     ) -> Result<Option<SeriesId>, Refusal> {
         let missing = |what: &str| ("bad_name", format!("its {what} is missing"));
-        let source = source.ok_or_else(|| missing("source"))?;
-        let instrument = instrument.ok_or_else(|| missing("instrument"))?;
+        let constant = self.wanted.source.as_deref();
+        let source = constant.or(source.as_deref()).ok_or_else(|| missing("source"))?;
+        let constant = self.wanted.instrument.as_deref();
+        let instrument = constant.or(instrument.as_deref()).ok_or_else(|| missing("instrument"))?;
         if self.known.0 == source && self.known.1 == instrument {
             return Ok(Some(self.known.2));
         }
-        if !self.selection.has(&instrument) {
+        if !self.selection.has(instrument) {
             return Ok(None);
         }
-        let series = self.series.intern(&source, &instrument).map_err(|error| {
+        let series = self.series.intern(source, instrument).map_err(|error| {
             ("bad_name", format!("its names {source:?}, {instrument:?}: {error}"))
         })?;
-        self.known = (source, instrument, series);
+        self.known = (source.to_owned(), instrument.to_owned(), series);
         Ok(Some(series))
     }
 }

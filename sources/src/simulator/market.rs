@@ -87,12 +87,13 @@ pub(super) struct Market {
 }
 
 impl Market {
-    /// Opens it at `start` for `duration` nanoseconds, or goes on from a state.
+    /// Opens it at `start` for `duration` nanoseconds, or goes on from a state; none if that is
+    /// the state of another market.
     pub(super) fn new(
         config: &SimulatorConfig,
         (start, duration): (i64, i64),
         state: Option<State>,
-    ) -> Self {
+    ) -> Option<Self> {
         let is_wanted = |instrument: &&Instrument| {
             config.instruments.is_empty() || config.instruments.iter().any(|n| n == instrument.name)
         };
@@ -120,9 +121,15 @@ impl Market {
             is_over: series.is_empty(),
         };
         let state = state.unwrap_or_else(fresh);
+        let is_its = state.middles.len() == instruments.len()
+            && state.sequences.len() == series.len()
+            && state.held.values().all(|tick| tick.series.index() < series.len());
+        if !is_its {
+            return None;
+        }
         let end = state.start.saturating_add(duration);
         let slot = Slot { number: i64::MIN, ..Slot::default() };
-        Self { config: config.clone(), series, slot, end, state }
+        Some(Self { config: config.clone(), series, slot, end, state })
     }
 
     /// Tells how far it has come, in thousandths.

@@ -73,14 +73,17 @@ impl SimulatorReader {
             (None, Speed::Factor(_)) => dataflows::clock::wall().ns(),
         };
         let state: Option<State> = behind
-            .map(|position| serde_json::from_slice(&position.0))
+            .map(|position| postcard::from_bytes::<State>(&position.0))
             .transpose()
             .map_err(|error| {
                 let what = format!("its position is not one of a simulator: {error}");
                 Fault::stop(&context.id, what)
             })?;
         let from = state.as_ref().map_or(start, |state| state.now);
-        let market = Market::new(config, (start, duration), state);
+        let market = Market::new(config, (start, duration), state).ok_or_else(|| {
+            let what = "its position is one of other instruments or sources; start anew";
+            Fault::stop(&context.id, what)
+        })?;
         let mut series = Vec::with_capacity(market.series.len());
         for quoted in &market.series {
             let id = context.series.intern(quoted.feed.name(), quoted.instrument.name);
@@ -108,7 +111,7 @@ impl SimulatorReader {
 
     fn position(&self) -> Result<Position, Fault> {
         let state = self.before_early.as_ref().unwrap_or(&self.market.state);
-        let bytes = serde_json::to_vec(state);
+        let bytes = postcard::to_stdvec(state);
         bytes.map(Position).map_err(|error| Fault::defect("simulator", error))
     }
 
