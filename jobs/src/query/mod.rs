@@ -5,6 +5,7 @@
 //! query needs. Tables on PostgreSQL are queried there. Either way the rows stream through one
 //! output, and memory stays bounded.
 
+mod functions;
 mod hint;
 mod lexer;
 mod output;
@@ -52,7 +53,6 @@ pub fn run(
     lexer::check(&tokens)?;
     let named = lexer::table_references(&tokens);
     let engine = engine(tables, &named)?;
-    // An output file is made only once the SQL is known to be right.
     let mut output = Output::new(format, to, out_file)?;
     match engine {
         Engine::Sqlite => sqlite::Session::new(tables, stop)?.run(sql, &mut output),

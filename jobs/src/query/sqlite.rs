@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, Statement};
 
+use super::functions;
 use super::hint::{self, quoted};
 use super::output::Output;
 use super::parquet::dataset::Dataset;
@@ -234,6 +235,7 @@ fn prepare_connection(shared: &Arc<Shared>, stop: Arc<AtomicBool>) -> Result<Con
         "PRAGMA temp_store = FILE; PRAGMA cache_size = -65536; PRAGMA temp.cache_size = -65536",
     )?;
     shared.register(&connection)?;
+    functions::register(&connection)?;
     let handler = move || stop.load(Ordering::Relaxed);
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(handler))?;
     Ok(connection)

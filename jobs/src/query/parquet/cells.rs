@@ -113,7 +113,9 @@ impl Cells {
     /// Converts an array; `kind` is the column's, which gives a time its digits.
     pub(in crate::query) fn new(array: &ArrayRef, kind: CellKind) -> Result<Self, ArrowError> {
         let found = array.data_type();
-        Ok(match CellKind::of(found) {
+        let own = CellKind::of(found);
+        // Files that disagree about a column: all of it is text, so that it compares as text.
+        Ok(match if kind == CellKind::Text { kind } else { own } {
             CellKind::Integer => Self::Integer(int64(&cast(array, &DataType::Int64)?)),
             CellKind::Real => Self::Real(real(array)?),
             CellKind::Time { digits } => {
@@ -182,20 +184,19 @@ fn real(array: &ArrayRef) -> Result<Float64Array, ArrowError> {
         .unary(|units| if scale >= 0 { units as f64 / one } else { units as f64 * one }))
 }
 
+/// Tells whether values of a type are text already, and so sort as their text does.
+pub(super) fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, values) => is_text(values),
+        kind => matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+    }
+}
+
 /// Text as it is; of what SQL has no type for, the text that people read.
 fn text(array: &ArrayRef) -> Result<StringArray, ArrowError> {
-    let is_text = |kind: &DataType| {
-        matches!(
-            kind,
-            DataType::Utf8
-                | DataType::LargeUtf8
-                | DataType::Utf8View
-                | DataType::Decimal128(..)
-                | DataType::Decimal256(..)
-        )
-    };
-    let found = array.data_type();
-    if is_text(found) || matches!(found, DataType::Dictionary(_, values) if is_text(values)) {
+    let is_decimal =
+        matches!(array.data_type(), DataType::Decimal128(..) | DataType::Decimal256(..));
+    if is_decimal || is_text(array.data_type()) {
         return Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone());
     }
     let formatter = ArrayFormatter::try_new(array, &STRICT.format_options)?;

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::RowGroupMetaData;
 
-use super::cells::{CellKind, Cells};
+use super::cells::{CellKind, Cells, is_text};
 use super::dataset::{DataFile, Dataset};
 use super::time_text;
 use crate::query::value::Value;
@@ -98,7 +98,12 @@ fn statistics(
     groups: &[RowGroupMetaData],
 ) -> Option<(Cells, Cells)> {
     let schema = metadata.schema();
-    let name = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name))?.name();
+    let field = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name))?;
+    // Numbers that are shown as text do not sort as their text does.
+    if kind == CellKind::Text && !is_text(field.data_type()) {
+        return None;
+    }
+    let name = field.name();
     let converter = StatisticsConverter::try_new(name, schema, metadata.parquet_schema()).ok()?;
     let column = converter.parquet_column_index()?;
     // Old writers compared text as signed bytes: their bounds are not ours.

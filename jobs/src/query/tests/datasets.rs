@@ -173,6 +173,25 @@ fn files_with_different_columns_are_one_table() {
 }
 
 #[test]
+fn numbers_that_are_shown_as_text_are_not_pruned_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let big = Decimal128Array::from(vec![9_000_i128, 9_500, 10_000]);
+    let big: ArrayRef = Arc::new(big.with_precision_and_scale(30, 3).unwrap());
+    write_parquet(&folder.path().join("a.parquet"), vec![("x", big)], 3);
+    let tables = [Table::parquet("t", ".", folder.path())];
+    assert_eq!(ask(&tables, "SELECT count(*) FROM t WHERE x = '9.500'").unwrap(), "1\n");
+
+    // Two files that disagree: the column is text in both.
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![9, 95, 10]));
+    let words: ArrayRef = Arc::new(StringArray::from(vec!["95", "z"]));
+    write_parquet(&folder.path().join("b/a.parquet"), vec![("x", numbers)], 3);
+    write_parquet(&folder.path().join("b/b.parquet"), vec![("x", words)], 3);
+    let tables = [Table::parquet("t", "b", folder.path())];
+    assert_eq!(ask(&tables, "SELECT count(*) FROM t WHERE x = 95").unwrap(), "2\n");
+    assert_eq!(ask(&tables, "SELECT max(x), count(DISTINCT typeof(x)) FROM t").unwrap(), "z,1\n");
+}
+
+#[test]
 fn a_damaged_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.parquet");

@@ -1,6 +1,7 @@
 //! Tests of the query engine, end to end: real files, real databases, text that comes out.
 
 mod datasets;
+mod functions;
 mod model;
 mod outputs;
 mod server;
