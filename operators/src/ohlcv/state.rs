@@ -1,7 +1,5 @@
 //! What `ohlcv` remembers of a series: open windows, and closed ones that may still be revised.
 
-use std::collections::VecDeque;
-
 use proto::series::FeedId;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +58,11 @@ pub(super) struct Kept {
     pub(super) fill_revision: u32,
     /// `PARTIAL_END` and `GAP`, as they were when it closed.
     pub(super) flags: u16,
+    /// The revision of the synthetic candles between the window before and this one.
+    pub(super) fill_before: u32,
+    /// Where the window before stands in the log.
+    #[serde(skip, default = "nowhere_in_log")]
+    pub(super) before: u64,
     /// The series' first window of this frame.
     pub(super) is_first: bool,
     /// Revised in the epoch under way.
@@ -67,6 +70,18 @@ pub(super) struct Kept {
     pub(super) is_dirty: bool,
     /// Its ticks.
     pub(super) aggregate: Aggregate,
+}
+
+impl Kept {
+    /// What comes behind it is measured against this.
+    pub(super) fn tail(&self) -> Tail {
+        Tail {
+            start: self.start,
+            end: self.end,
+            close: (self.aggregate.close(), self.aggregate.ask_close()),
+            fill_revision: self.fill_revision,
+        }
+    }
 }
 
 /// What comes after the last closed window of a frame is measured against this.
@@ -89,8 +104,9 @@ pub(super) struct Level {
     pub(super) slot: Open,
     /// The other open ones: only where ticks are folded, and only while they come out of order.
     pub(super) others: Vec<Open>,
-    /// Closed windows, ascending: those that can be revised, and the one before them.
-    pub(super) kept: VecDeque<Kept>,
+    /// Where the closed window that starts last stands in the log.
+    #[serde(skip, default = "nowhere_in_log")]
+    pub(super) newest: u64,
     /// The last closed window.
     pub(super) tail: Option<Tail>,
     /// Starts of windows in which the feed was silent for too long.
@@ -102,7 +118,7 @@ impl Level {
         Self {
             slot: Open::NONE,
             others: Vec::new(),
-            kept: VecDeque::new(),
+            newest: NOWHERE,
             tail: None,
             gapped: Vec::new(),
         }
@@ -140,15 +156,6 @@ impl Level {
         &mut self.slot
     }
 
-    /// Finds the closed window that starts at `start`, or where it belongs.
-    pub(super) fn find_kept(&self, start: i64) -> Result<usize, usize> {
-        let place = self.kept.partition_point(|kept| kept.start < start);
-        match self.kept.get(place) {
-            Some(kept) if kept.start == start => Ok(place),
-            _ => Err(place),
-        }
-    }
-
     /// All open windows.
     pub(super) fn all_open(&self) -> impl Iterator<Item = &Open> {
         self.others.iter().chain(std::iter::once(&self.slot)).filter(|open| !open.is_none())
@@ -179,6 +186,13 @@ pub(super) struct SeriesState {
     /// Has had a tick in the epoch under way.
     #[serde(skip)]
     pub(super) is_touched: bool,
+}
+
+/// No position of the log.
+pub(super) const NOWHERE: u64 = u64::MAX;
+
+const fn nowhere_in_log() -> u64 {
+    NOWHERE
 }
 
 /// A feed that is yet to be looked up.
