@@ -10,7 +10,7 @@ use proto::series::{KeyGroup, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 
-use crate::ohlcv::aggregate::Sample;
+use crate::ohlcv::aggregate::{Aggregate, Sample};
 use crate::ohlcv::queue::Queue;
 use crate::ohlcv::roll::{Closing, Core};
 use crate::ohlcv::state::{Kept, Level, SeriesState, UNKNOWN};
@@ -57,6 +57,38 @@ impl Ohlcv {
     pub(super) fn new(core: Core, table: SeriesTable) -> Self {
         let series = Keyed::new(table.clone());
         Self { core, table, series, queue: Queue::default(), touched: Vec::new() }
+    }
+
+    /// Takes one tick.
+    #[inline]
+    fn take(&mut self, tick: &Tick, emit: &mut Emit) {
+        let sample = match self.core.sample(tick) {
+            Take::Sample(sample) => sample,
+            Take::Nothing => return,
+            Take::NoPrice => {
+                let detail = format!("no price to make a {} candle of", self.core.basis.name());
+                return self.core.reject(tick, "no_price", detail, emit);
+            }
+        };
+        let (time, watermark) = (sample.key.0, tick.watermark.ns());
+        if let Some(state) = self.series.get_mut(tick.series)
+            && state.hot_from <= time
+            && time < state.hot_to
+            && watermark < state.next_close
+            && time.saturating_sub(watermark) <= self.core.gap_after
+            && let Some(level) = state.levels.first_mut()
+            && level.slot.aggregate.add(&sample)
+        {
+            if self.core.has_open {
+                state.latest = state.latest.max(time);
+                if !state.is_touched {
+                    state.is_touched = true;
+                    self.touched.push(tick.series);
+                }
+            }
+            return;
+        }
+        self.take_slowly(tick, &sample, emit);
     }
 
     /// Everything that is not "the same window as the tick before, and in order".
@@ -147,36 +179,7 @@ fn state_of(
 
 impl Machine<Tick> for Ohlcv {
     fn apply(&mut self, rows: &mut Vec<Tick>, emit: &mut Emit) {
-        for tick in rows.iter() {
-            let sample = match self.core.sample(tick) {
-                Take::Sample(sample) => sample,
-                Take::Nothing => continue,
-                Take::NoPrice => {
-                    let detail = format!("no price to make a {} candle of", self.core.basis.name());
-                    self.core.reject(tick, "no_price", detail, emit);
-                    continue;
-                }
-            };
-            let (time, watermark) = (sample.key.0, tick.watermark.ns());
-            if let Some(state) = self.series.get_mut(tick.series)
-                && state.hot_from <= time
-                && time < state.hot_to
-                && watermark < state.next_close
-                && time.saturating_sub(watermark) <= self.core.gap_after
-                && let Some(level) = state.levels.first_mut()
-                && level.slot.aggregate.add(&sample)
-            {
-                if self.core.has_open {
-                    state.latest = state.latest.max(time);
-                    if !state.is_touched {
-                        state.is_touched = true;
-                        self.touched.push(tick.series);
-                    }
-                }
-                continue;
-            }
-            self.take_slowly(tick, &sample, emit);
-        }
+        rows.iter().for_each(|tick| self.take(tick, emit));
     }
 
     fn seal(&mut self, moment: &Moment, emit: &mut Emit) {
@@ -392,18 +395,14 @@ impl Core {
             return true;
         }
         let Some(level) = state.levels.first() else { return true };
-        let mut aggregate = crate::ohlcv::aggregate::Aggregate::EMPTY;
         let found = if is_closed {
             let log = self.logs.get(state.feed);
             let kept = log.and_then(|log| log.get(log.find(level.newest, start).0));
-            kept.filter(|kept| kept.start == start).map(|kept| kept.aggregate)
+            kept.filter(|kept| kept.start == start).map(|kept| &kept.aggregate)
         } else {
-            level.all_open().find(|open| open.start == start).map(|open| open.aggregate)
+            level.all_open().find(|open| open.start == start).map(|open| &open.aggregate)
         };
-        if let Some(found) = found {
-            aggregate = found;
-        }
-        aggregate.add(sample)
+        found.unwrap_or(&Aggregate::EMPTY).has_room(sample)
     }
 
     /// Notes the windows within which the tick's feed was silent for too long before it.

@@ -133,7 +133,9 @@ impl Level {
     /// Takes the open window that may close first.
     pub(super) fn take_due(&mut self, due: i64) -> Open {
         if self.slot.close_at == due {
-            return std::mem::replace(&mut self.slot, Open::NONE);
+            let open = self.slot.clone();
+            self.slot.close_at = i64::MAX;
+            return open;
         }
         match self.others.iter().position(|open| open.close_at == due) {
             Some(place) => self.others.swap_remove(place),
@@ -143,7 +145,9 @@ impl Level {
 
     /// Brings the open window of `window` into the slot, an empty one if there is none.
     pub(super) fn open(&mut self, window: Window, close_at: i64) -> &mut Open {
-        if self.slot.start != window.start || self.slot.is_none() {
+        if self.slot.is_none() && self.others.is_empty() {
+            self.slot = Open::new(window, close_at);
+        } else if self.slot.start != window.start || self.slot.is_none() {
             let mut next = match self.others.iter().position(|open| open.start == window.start) {
                 Some(place) => self.others.swap_remove(place),
                 None => Open::new(window, close_at),
