@@ -124,6 +124,12 @@ impl Aggregate {
         true
     }
 
+    /// Tells whether eighteen digits hold the volume with that of a tick added.
+    pub fn has_room(&self, sample: &Sample) -> bool {
+        let sum = self.volume.checked_add(sample.volume);
+        !sample.has_volume || sum.is_some_and(|sum| sum.unsigned_abs() <= UNITS_MAX.unsigned_abs())
+    }
+
     /// Adds a tick to a window above the one that accepted it: the volume stops at the greatest
     /// that eighteen digits hold, and false says that it did.
     #[must_use]

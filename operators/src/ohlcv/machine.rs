@@ -10,10 +10,10 @@ use proto::series::{KeyGroup, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 
-use crate::ohlcv::aggregate::Sample;
+use crate::ohlcv::aggregate::{Aggregate, Sample};
 use crate::ohlcv::queue::Queue;
 use crate::ohlcv::roll::{Closing, Core};
-use crate::ohlcv::state::{SeriesState, UNKNOWN};
+use crate::ohlcv::state::{Kept, Level, SeriesState, UNKNOWN};
 
 /// Times that leave room for a week on either side of what nanoseconds hold.
 const SANE: std::ops::Range<i64> = -9_000_000_000_000_000_000..9_000_000_000_000_000_000;
@@ -22,6 +22,7 @@ const SANE: std::ops::Range<i64> = -9_000_000_000_000_000_000..9_000_000_000_000
 #[derive(Debug)]
 pub(super) struct Ohlcv {
     core: Core,
+    table: SeriesTable,
     series: Keyed<SeriesState>,
     queue: Queue,
     touched: Vec<SeriesId>,
@@ -38,6 +39,9 @@ struct Header {
     basis: Basis,
 }
 
+/// The windows of a series that can be revised: per frame, ascending.
+type Revisable = (String, String, Vec<Vec<Kept>>);
+
 /// What a tick is to a candle.
 enum Take {
     /// Part of it.
@@ -51,7 +55,40 @@ enum Take {
 impl Ohlcv {
     /// Makes a machine without state.
     pub(super) fn new(core: Core, table: SeriesTable) -> Self {
-        Self { core, series: Keyed::new(table), queue: Queue::default(), touched: Vec::new() }
+        let series = Keyed::new(table.clone());
+        Self { core, table, series, queue: Queue::default(), touched: Vec::new() }
+    }
+
+    /// Takes one tick.
+    #[inline]
+    fn take(&mut self, tick: &Tick, emit: &mut Emit) {
+        let sample = match self.core.sample(tick) {
+            Take::Sample(sample) => sample,
+            Take::Nothing => return,
+            Take::NoPrice => {
+                let detail = format!("no price to make a {} candle of", self.core.basis.name());
+                return self.core.reject(tick, "no_price", detail, emit);
+            }
+        };
+        let (time, watermark) = (sample.key.0, tick.watermark.ns());
+        if let Some(state) = self.series.get_mut(tick.series)
+            && state.hot_from <= time
+            && time < state.hot_to
+            && watermark < state.next_close
+            && time.saturating_sub(watermark) <= self.core.gap_after
+            && let Some(level) = state.levels.first_mut()
+            && level.slot.aggregate.add(&sample)
+        {
+            if self.core.has_open {
+                state.latest = state.latest.max(time);
+                if !state.is_touched {
+                    state.is_touched = true;
+                    self.touched.push(tick.series);
+                }
+            }
+            return;
+        }
+        self.take_slowly(tick, &sample, emit);
     }
 
     /// Everything that is not "the same window as the tick before, and in order".
@@ -142,36 +179,7 @@ fn state_of(
 
 impl Machine<Tick> for Ohlcv {
     fn apply(&mut self, rows: &mut Vec<Tick>, emit: &mut Emit) {
-        for tick in rows.iter() {
-            let sample = match self.core.sample(tick) {
-                Take::Sample(sample) => sample,
-                Take::Nothing => continue,
-                Take::NoPrice => {
-                    let detail = format!("no price to make a {} candle of", self.core.basis.name());
-                    self.core.reject(tick, "no_price", detail, emit);
-                    continue;
-                }
-            };
-            let (time, watermark) = (sample.key.0, tick.watermark.ns());
-            if let Some(state) = self.series.get_mut(tick.series)
-                && state.hot_from <= time
-                && time < state.hot_to
-                && watermark < state.next_close
-                && time.saturating_sub(watermark) <= self.core.gap_after
-                && let Some(level) = state.levels.first_mut()
-                && level.slot.aggregate.add(&sample)
-            {
-                if self.core.has_open {
-                    state.latest = state.latest.max(time);
-                    if !state.is_touched {
-                        state.is_touched = true;
-                        self.touched.push(tick.series);
-                    }
-                }
-                continue;
-            }
-            self.take_slowly(tick, &sample, emit);
-        }
+        rows.iter().for_each(|tick| self.take(tick, emit));
     }
 
     fn seal(&mut self, moment: &Moment, emit: &mut Emit) {
@@ -181,6 +189,7 @@ impl Machine<Tick> for Ohlcv {
             let series = &mut self.series;
             self.core.give_revisions(series, emit);
         }
+        self.core.forget(moment, floor);
         for id in self.touched.drain(..) {
             let Some(state) = self.series.get_mut(id) else { continue };
             state.is_touched = false;
@@ -200,7 +209,7 @@ impl Machine<Tick> for Ohlcv {
         if series.is_empty() && self.core.clock == EventTime::MIN {
             return Ok(());
         }
-        let header = postcard::to_allocvec(&self.header())
+        let header = postcard::to_allocvec(&(self.header(), self.revisable(group)))
             .map_err(|error| Fault::defect("the encoding of candles' state", error))?;
         out.extend_from_slice(&header);
         out.append(&mut series);
@@ -218,7 +227,7 @@ impl Machine<Tick> for Ohlcv {
         if bytes.is_empty() {
             return Ok(());
         }
-        let (header, rest): (Header, &[u8]) =
+        let ((header, revisable), rest): ((Header, Vec<Revisable>), &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| refused(error.to_string()))?;
         let own = self.header();
         if (&header.timeframes, header.basis) != (&own.timeframes, own.basis) {
@@ -232,11 +241,53 @@ impl Machine<Tick> for Ohlcv {
         self.core.clock = self.core.clock.max(EventTime::from_ns(header.clock));
         self.core.floor = self.core.clock.ns().saturating_sub(self.core.idle);
         self.queue_restored();
+        self.chain_restored(revisable);
         Ok(())
     }
 }
 
 impl Ohlcv {
+    /// The closed windows of a key group that can still be revised, by name of the series.
+    fn revisable(&self, group: KeyGroup) -> Vec<Revisable> {
+        let mut known = Vec::new();
+        self.table.refresh(&mut known);
+        known.retain(|series| series.group == group);
+        known.sort_by(|a, b| (&a.source, &a.instrument).cmp(&(&b.source, &b.instrument)));
+        let mut found = Vec::new();
+        for series in known {
+            let Some(state) = self.series.get(series.id) else { continue };
+            let Some(log) = self.core.logs.get(state.feed) else { continue };
+            let chain = |level: &Level| {
+                let newest = log.get(level.newest);
+                let chain = std::iter::successors(newest, |kept| log.get(kept.before));
+                let mut kept: Vec<Kept> =
+                    chain.take_while(|k| k.end > log.oldest).cloned().collect();
+                kept.reverse();
+                kept
+            };
+            let levels: Vec<Vec<Kept>> = state.levels.iter().map(chain).collect();
+            if levels.iter().all(Vec::is_empty) {
+                continue;
+            }
+            found.push((series.source.to_string(), series.instrument.to_string(), levels));
+        }
+        found
+    }
+
+    /// Puts closed windows that came from a snapshot into the log.
+    fn chain_restored(&mut self, revisable: Vec<Revisable>) {
+        for (source, instrument, levels) in revisable {
+            let id = self.table.find(&source, &instrument);
+            let Some(state) = id.and_then(|id| self.series.get_mut(id)) else { continue };
+            for (level, windows) in state.levels.iter_mut().zip(levels) {
+                for mut kept in windows {
+                    kept.before = level.newest;
+                    level.newest = self.core.logs.of(state.feed).push(kept);
+                }
+            }
+        }
+    }
+
     /// Puts series that came from a snapshot into the close queue.
     fn queue_restored(&mut self) {
         let is_new =
@@ -255,6 +306,19 @@ impl Ohlcv {
 }
 
 impl Core {
+    /// Forgets closed windows that no tick to come can revise.
+    fn forget(&mut self, moment: &Moment, floor: i64) {
+        // A window of another root may end before the finest one by less than that is long.
+        let slack = match self.frames.first() {
+            Some(finest) if self.roots.len() > 1 => finest.timeframe.ns(),
+            _ => 0,
+        };
+        let reach = self.lateness.saturating_add(self.revise_within).saturating_add(slack);
+        for (feed, log) in self.logs.iter_mut() {
+            log.forget(moment.watermark(feed).ns().max(floor).saturating_sub(reach));
+        }
+    }
+
     /// Takes from a tick what its candle is made of.
     #[inline]
     fn sample(&self, tick: &Tick) -> Take {
@@ -315,7 +379,7 @@ impl Core {
                     is_exact &= level.open(window, close_at).aggregate.absorb(sample);
                     state.refresh_due(number);
                 }
-                _ => is_exact &= self.absorb(tick.series, state, number, sample, horizon),
+                _ => is_exact &= self.absorb(tick.series, state, number, sample, horizon, emit),
             }
         }
         state.refresh_next();
@@ -331,17 +395,14 @@ impl Core {
             return true;
         }
         let Some(level) = state.levels.first() else { return true };
-        let mut aggregate = crate::ohlcv::aggregate::Aggregate::EMPTY;
         let found = if is_closed {
-            let place = level.find_kept(start).ok();
-            place.and_then(|place| level.kept.get(place)).map(|kept| kept.aggregate)
+            let log = self.logs.get(state.feed);
+            let kept = log.and_then(|log| log.get(log.find(level.newest, start).0));
+            kept.filter(|kept| kept.start == start).map(|kept| &kept.aggregate)
         } else {
-            level.all_open().find(|open| open.start == start).map(|open| open.aggregate)
+            level.all_open().find(|open| open.start == start).map(|open| &open.aggregate)
         };
-        if let Some(found) = found {
-            aggregate = found;
-        }
-        aggregate.add(sample)
+        found.unwrap_or(&Aggregate::EMPTY).has_room(sample)
     }
 
     /// Notes the windows within which the tick's feed was silent for too long before it.

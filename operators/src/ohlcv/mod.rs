@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod config;
 mod days;
 mod fill;
+mod log;
 mod machine;
 mod open;
 mod queue;
@@ -24,8 +25,10 @@ use proto::event_time::EventTime;
 use schemars::Schema;
 use serde_json::Value;
 
+use crate::duration::Duration;
 use crate::ohlcv::config::{Gaps, OhlcvConfig};
 use crate::ohlcv::days::Days;
+use crate::ohlcv::log::Logs;
 use crate::ohlcv::machine::Ohlcv as OhlcvMachine;
 use crate::ohlcv::roll::Core;
 
@@ -126,9 +129,12 @@ impl OperatorDefinition for Ohlcv {
         let basis = Basis::from(config.basis);
         let frames = window::arrange(config.timeframes);
         let takes_ticks = |number: &usize| frames.get(*number).is_some_and(|f| f.source.is_none());
+        let roots: Vec<usize> = (0..frames.len()).filter(takes_ticks).collect();
+        // A tick that is in time for the finest window may be late for that of another root.
+        let has_log = config.revise_within > Duration::ZERO || roots.len() > 1;
         let core = Core {
             component: context.id.clone(),
-            roots: (0..frames.len()).filter(takes_ticks).collect(),
+            roots,
             frames,
             days: Days::new(calendar),
             basis,
@@ -137,12 +143,14 @@ impl OperatorDefinition for Ohlcv {
             idle: config.idle.ns(),
             revise_within: config.revise_within.ns(),
             is_flat: config.gaps == Gaps::Flat,
-            gap_after: config.gap_after.map_or(i64::MAX, dataflows::duration::Duration::ns),
+            gap_after: config.gap_after.map_or(i64::MAX, Duration::ns),
             range,
             has_open: is_used(OPEN),
             has_revised: is_used(REVISED),
             clock: EventTime::MIN,
             floor: i64::MIN,
+            logs: Logs::default(),
+            has_log,
             dirty: Vec::new(),
         };
         Ok(AnyMachine::Ticks(Box::new(OhlcvMachine::new(core, context.series))))

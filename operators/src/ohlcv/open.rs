@@ -7,7 +7,7 @@ use proto::series::SeriesId;
 use crate::ohlcv::OPEN;
 use crate::ohlcv::aggregate::Aggregate;
 use crate::ohlcv::roll::Core;
-use crate::ohlcv::state::{Kept, SeriesState};
+use crate::ohlcv::state::{Kept, NOWHERE, SeriesState};
 use crate::ohlcv::window::Window;
 
 impl Core {
@@ -28,6 +28,8 @@ impl Core {
                 trading_date: window.trading_date,
                 revision: 0,
                 fill_revision: 0,
+                fill_before: 0,
+                before: NOWHERE,
                 flags: 0,
                 is_first: state.levels.get(number).is_some_and(|level| level.tail.is_none()),
                 is_dirty: false,

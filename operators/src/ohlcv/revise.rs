@@ -6,8 +6,9 @@ use proto::candle::Reason;
 use proto::series::SeriesId;
 
 use crate::ohlcv::aggregate::{Aggregate, Sample};
+use crate::ohlcv::log::Log;
 use crate::ohlcv::roll::Core;
-use crate::ohlcv::state::{Kept, Level, SeriesState, Tail};
+use crate::ohlcv::state::{Kept, Level, SeriesState};
 use crate::ohlcv::window::Window;
 
 impl Core {
@@ -20,6 +21,7 @@ impl Core {
         number: usize,
         sample: &Sample,
         horizon: i64,
+        emit: &mut Emit,
     ) -> bool {
         let mut is_exact = true;
         let mut above = Vec::new();
@@ -38,13 +40,20 @@ impl Core {
                 state.refresh_due(number);
                 continue;
             }
-            let (exact, is_new) = revise(level, window, sample, self.is_flat);
+            above.extend(&frame.targets);
+            next = next.or_else(|| above.pop());
+            if self.is_flat
+                && let Some(tail) = level.tail.filter(|tail| tail.end < window.start)
+            {
+                // The first behind all: what is empty before it was not filled yet.
+                self.fill(id, number, &tail, window.start, emit);
+            }
+            let log = self.logs.of(state.feed);
+            let (exact, is_new) = revise(log, level, window, sample, self.is_flat);
             is_exact &= exact;
             if is_new {
                 self.dirty.push((id, number, window.start));
             }
-            above.extend(&frame.targets);
-            next = next.or_else(|| above.pop());
         }
         is_exact
     }
@@ -53,74 +62,69 @@ impl Core {
     pub(super) fn give_revisions(&mut self, series: &mut Keyed<SeriesState>, emit: &mut Emit) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for (id, number, start) in dirty.drain(..) {
-            let Some(level) = series.get_mut(id).and_then(|state| state.levels.get_mut(number))
-            else {
-                continue;
-            };
-            let Ok(place) = level.find_kept(start) else { continue };
-            let next = level.kept.get(place + 1).map(|next| next.start);
-            let before = place.checked_sub(1).and_then(|place| level.kept.get(place)).map(tail_of);
-            let Some(kept) = level.kept.get_mut(place) else { continue };
+            let Some(state) = series.get(id) else { continue };
+            let Some(level) = state.levels.get(number) else { continue };
+            let log = self.logs.of(state.feed);
+            let (at, next) = log.find(level.newest, start);
+            let next = log.get(next).map(|next| next.start);
+            let Some(kept) = log.get_mut(at) else { continue };
             kept.is_dirty = false;
-            if self.is_flat
-                && let Some(before) = before
-            {
-                self.fill(id, number, &before, start, emit);
-            }
-            self.give(id, number, kept, Reason::Late, emit);
+            let kept = kept.clone();
+            self.give(id, number, &kept, Reason::Late, emit);
             if self.is_flat
                 && let Some(next) = next
             {
-                self.fill(id, number, &tail_of(kept), next, emit);
+                self.fill(id, number, &kept.tail(), next, emit);
             }
         }
         self.dirty = dirty;
     }
 }
 
-fn tail_of(kept: &Kept) -> Tail {
-    Tail {
-        start: kept.start,
-        end: kept.end,
-        close: (kept.aggregate.close(), kept.aggregate.ask_close()),
-        fill_revision: kept.fill_revision,
-    }
-}
-
 /// Adds a tick to a closed window, which is made where there was none. Gives whether the volume
 /// is exact, and whether this is the window's first revision in the epoch.
-fn revise(level: &mut Level, window: Window, sample: &Sample, is_flat: bool) -> (bool, bool) {
-    let place = match level.find_kept(window.start) {
-        Ok(place) => place,
-        Err(place) => {
-            let before = place.checked_sub(1).and_then(|place| level.kept.get(place));
-            // A synthetic candle may stand there: the real one must win over it.
-            let revision = before.filter(|_| is_flat).map_or(0, |kept| kept.fill_revision);
-            level.kept.insert(
-                place,
-                Kept {
-                    start: window.start,
-                    end: window.end,
-                    trading_date: window.trading_date,
-                    revision,
-                    fill_revision: revision,
-                    flags: 0,
-                    is_first: level.tail.is_none(),
-                    is_dirty: false,
-                    aggregate: Aggregate::EMPTY,
-                },
-            );
-            place
+fn revise(
+    log: &mut Log,
+    level: &mut Level,
+    window: Window,
+    sample: &Sample,
+    is_flat: bool,
+) -> (bool, bool) {
+    let (mut at, next) = log.find(level.newest, window.start);
+    if log.get(at).is_none_or(|kept| kept.start != window.start) {
+        // A synthetic candle may stand there: the real one must win over it.
+        let fill = match (log.get(at), log.get(next)) {
+            (Some(before), _) => before.fill_revision,
+            (None, Some(next)) => next.fill_before,
+            (None, None) => level.tail.map_or(0, |tail| tail.fill_revision),
+        };
+        at = log.push(Kept {
+            start: window.start,
+            end: window.end,
+            trading_date: window.trading_date,
+            revision: if is_flat { fill } else { 0 },
+            fill_revision: fill,
+            fill_before: fill,
+            before: at,
+            flags: 0,
+            is_first: level.tail.is_none(),
+            is_dirty: false,
+            aggregate: Aggregate::EMPTY,
+        });
+        match log.get_mut(next) {
+            Some(next) => next.before = at,
+            None => level.newest = at,
         }
-    };
-    let Some(kept) = level.kept.get_mut(place) else { return (true, false) };
+    }
+    let Some(kept) = log.get_mut(at) else { return (true, false) };
     let is_exact = kept.aggregate.absorb(sample);
     kept.revision = kept.revision.saturating_add(1);
     kept.fill_revision = kept.fill_revision.saturating_add(1);
     let is_new = !std::mem::replace(&mut kept.is_dirty, true);
-    let tail = tail_of(kept);
-    if level.tail.is_none_or(|last| last.start <= tail.start) {
-        level.tail = Some(tail);
+    let tail = kept.tail();
+    match log.get_mut(next) {
+        Some(next) => next.fill_before = tail.fill_revision,
+        None => level.tail = Some(tail),
     }
     (is_exact, is_new)
 }

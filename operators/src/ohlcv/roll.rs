@@ -8,7 +8,8 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 
 use crate::ohlcv::days::Days;
-use crate::ohlcv::state::{Kept, Level, Open, SeriesState, Tail};
+use crate::ohlcv::log::Logs;
+use crate::ohlcv::state::{Kept, Open, SeriesState};
 use crate::ohlcv::window::Frame;
 use crate::ohlcv::{CLOSED, DEAD, REVISED};
 
@@ -47,12 +48,13 @@ pub(super) struct Core {
     pub(super) clock: EventTime,
     /// That clock less `idle`: what ends before it has closed for every feed.
     pub(super) floor: i64,
+    /// Closed windows that can be revised.
+    pub(super) logs: Logs,
+    /// Any window can be.
+    pub(super) has_log: bool,
     /// Closed windows that the epoch under way revised: series, frame, start.
     pub(super) dirty: Vec<(SeriesId, usize, i64)>,
 }
-
-/// How many windows of a frame close between two looks at those that are no longer needed.
-const EVICT_EVERY: usize = 16;
 
 /// How the end of a window came to be known.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +124,8 @@ impl Core {
             trading_date: open.trading_date,
             revision: 0,
             fill_revision: 0,
+            fill_before: level.tail.map_or(0, |tail| tail.fill_revision),
+            before: level.newest,
             flags,
             is_first: level.tail.is_none(),
             is_dirty: false,
@@ -133,34 +137,11 @@ impl Core {
             self.fill(id, number, &tail, kept.start, emit);
         }
         self.give(id, number, &kept, Reason::Closed, emit);
-        level.tail = Some(Tail {
-            start: kept.start,
-            end: kept.end,
-            close: (kept.aggregate.close(), kept.aggregate.ask_close()),
-            fill_revision: 0,
-        });
-        if self.revise_within > 0 {
-            self.keep(level, kept, open.close_at);
+        level.tail = Some(kept.tail());
+        if self.has_log {
+            level.newest = self.logs.of(state.feed).push(kept);
         }
         self.fold(id, state, number, open, emit);
-    }
-
-    /// Keeps a closed window for late ticks, and forgets those that none can reach any more, but
-    /// for the last of them: it comes before all that can be revised.
-    fn keep(&self, level: &mut Level, kept: Kept, now: i64) {
-        // The oldest are long out of the processor's caches: look at them once in a while.
-        if level.kept.len() % EVICT_EVERY == EVICT_EVERY - 1 {
-            let oldest = now.saturating_sub(self.lateness).saturating_sub(self.revise_within);
-            let old = level.kept.partition_point(|kept| kept.end <= oldest);
-            // What the epoch has revised is yet to be given out.
-            let dirty = if self.dirty.is_empty() {
-                None
-            } else {
-                level.kept.iter().position(|kept| kept.is_dirty)
-            };
-            level.kept.drain(..old.saturating_sub(1).min(dirty.unwrap_or(old)));
-        }
-        level.kept.push_back(kept);
     }
 
     /// Folds a window that has closed into those that are made of it.

@@ -1,7 +1,5 @@
 //! What `ohlcv` remembers of a series: open windows, and closed ones that may still be revised.
 
-use std::collections::VecDeque;
-
 use proto::series::FeedId;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +58,11 @@ pub(super) struct Kept {
     pub(super) fill_revision: u32,
     /// `PARTIAL_END` and `GAP`, as they were when it closed.
     pub(super) flags: u16,
+    /// The revision of the synthetic candles between the window before and this one.
+    pub(super) fill_before: u32,
+    /// Where the window before stands in the log.
+    #[serde(skip, default = "nowhere_in_log")]
+    pub(super) before: u64,
     /// The series' first window of this frame.
     pub(super) is_first: bool,
     /// Revised in the epoch under way.
@@ -67,6 +70,18 @@ pub(super) struct Kept {
     pub(super) is_dirty: bool,
     /// Its ticks.
     pub(super) aggregate: Aggregate,
+}
+
+impl Kept {
+    /// What comes behind it is measured against this.
+    pub(super) fn tail(&self) -> Tail {
+        Tail {
+            start: self.start,
+            end: self.end,
+            close: (self.aggregate.close(), self.aggregate.ask_close()),
+            fill_revision: self.fill_revision,
+        }
+    }
 }
 
 /// What comes after the last closed window of a frame is measured against this.
@@ -89,8 +104,9 @@ pub(super) struct Level {
     pub(super) slot: Open,
     /// The other open ones: only where ticks are folded, and only while they come out of order.
     pub(super) others: Vec<Open>,
-    /// Closed windows, ascending: those that can be revised, and the one before them.
-    pub(super) kept: VecDeque<Kept>,
+    /// Where the closed window that starts last stands in the log.
+    #[serde(skip, default = "nowhere_in_log")]
+    pub(super) newest: u64,
     /// The last closed window.
     pub(super) tail: Option<Tail>,
     /// Starts of windows in which the feed was silent for too long.
@@ -102,7 +118,7 @@ impl Level {
         Self {
             slot: Open::NONE,
             others: Vec::new(),
-            kept: VecDeque::new(),
+            newest: NOWHERE,
             tail: None,
             gapped: Vec::new(),
         }
@@ -117,7 +133,9 @@ impl Level {
     /// Takes the open window that may close first.
     pub(super) fn take_due(&mut self, due: i64) -> Open {
         if self.slot.close_at == due {
-            return std::mem::replace(&mut self.slot, Open::NONE);
+            let open = self.slot.clone();
+            self.slot.close_at = i64::MAX;
+            return open;
         }
         match self.others.iter().position(|open| open.close_at == due) {
             Some(place) => self.others.swap_remove(place),
@@ -127,7 +145,9 @@ impl Level {
 
     /// Brings the open window of `window` into the slot, an empty one if there is none.
     pub(super) fn open(&mut self, window: Window, close_at: i64) -> &mut Open {
-        if self.slot.start != window.start || self.slot.is_none() {
+        if self.slot.is_none() && self.others.is_empty() {
+            self.slot = Open::new(window, close_at);
+        } else if self.slot.start != window.start || self.slot.is_none() {
             let mut next = match self.others.iter().position(|open| open.start == window.start) {
                 Some(place) => self.others.swap_remove(place),
                 None => Open::new(window, close_at),
@@ -138,15 +158,6 @@ impl Level {
             }
         }
         &mut self.slot
-    }
-
-    /// Finds the closed window that starts at `start`, or where it belongs.
-    pub(super) fn find_kept(&self, start: i64) -> Result<usize, usize> {
-        let place = self.kept.partition_point(|kept| kept.start < start);
-        match self.kept.get(place) {
-            Some(kept) if kept.start == start => Ok(place),
-            _ => Err(place),
-        }
     }
 
     /// All open windows.
@@ -179,6 +190,13 @@ pub(super) struct SeriesState {
     /// Has had a tick in the epoch under way.
     #[serde(skip)]
     pub(super) is_touched: bool,
+}
+
+/// No position of the log.
+pub(super) const NOWHERE: u64 = u64::MAX;
+
+const fn nowhere_in_log() -> u64 {
+    NOWHERE
 }
 
 /// A feed that is yet to be looked up.
