@@ -25,12 +25,12 @@ use proto::event_time::EventTime;
 use schemars::Schema;
 use serde_json::Value;
 
-use crate::duration::Duration;
 use crate::ohlcv::config::{Gaps, OhlcvConfig};
 use crate::ohlcv::days::Days;
 use crate::ohlcv::log::Logs;
 use crate::ohlcv::machine::Ohlcv as OhlcvMachine;
 use crate::ohlcv::roll::Core;
+use dataflows::duration::Duration;
 
 /// Number of the output for final candles.
 pub const CLOSED: usize = 0;
