@@ -1,7 +1,5 @@
 //! Rows as lines of text: JSON with exact decimals, CSV, and fields for a table.
 
-use std::fmt::Write as _;
-
 use dataflows::batch::Rows;
 use dataflows::kind::Kind;
 use proto::columns::Names;
@@ -43,7 +41,7 @@ impl Sheet {
     pub(crate) fn write_json(&self, row: usize, out: &mut String) {
         for (index, (column, values)) in self.columns.iter().enumerate() {
             out.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(out, "\"{}\":", column.name);
+            out.push_str(&format!("\"{}\":", column.name));
             let start = out.len();
             if !write_value(column, values, row, out) {
                 out.push_str("null");
@@ -66,7 +64,7 @@ impl Sheet {
             let is_plain = !out[start..].contains([',', '"', '\n', '\r']);
             if is_there && !is_plain {
                 let text = out.split_off(start);
-                let _ = write!(out, "\"{}\"", text.replace('"', "\"\""));
+                out.push_str(&format!("\"{}\"", text.replace('"', "\"\"")));
             }
         }
         out.push('\n');
@@ -100,7 +98,7 @@ fn write_value(column: &Column, values: &Values, row: usize, out: &mut String) -
         },
         Values::Bytes(values) => match values.get(row).and_then(Option::as_deref) {
             Some(bytes) => bytes.iter().for_each(|byte| {
-                let _ = write!(out, "{byte:02x}");
+                out.push_str(&format!("{byte:02x}"));
             }),
             None => return false,
         },

@@ -1,7 +1,5 @@
 //! The SQL of a table: names, types, keys, upserts and replacements, for both dialects.
 
-use std::fmt::Write as _;
-
 use dataflows::kind::Kind;
 use proto::row::{CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS};
 
@@ -100,7 +98,7 @@ impl Layout {
         for column in &self.columns {
             let kind = type_name(column.kind, dialect);
             let null = if column.nullable { "" } else { " NOT NULL" };
-            let _ = write!(columns, "\"{}\" {kind}{null}, ", column.name);
+            columns.push_str(&format!("\"{}\" {kind}{null}, ", column.name));
         }
         let key = quoted(self.key);
         let temporary = if is_staging { "TEMPORARY " } else { "" };

@@ -3,8 +3,6 @@
 //! A small COPY stalls some 40 ms in Nagle's algorithm, which the driver leaves on; one statement
 //! with arrays is one round trip.
 
-use std::fmt::Write as _;
-
 use proto::row::{Column, ColumnType, Values, write_number, write_time};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Error, Executor};
@@ -43,9 +41,9 @@ async fn unnest(
             ColumnType::Bytes => "bytea[]",
             _ => "bigint[]",
         };
-        let _ = write!(arrays, "{comma}${}::{array}", index + 1);
-        let _ = write!(names, "{comma}c{index}");
-        let _ = write!(selected, "{comma}{}", converted(column, index));
+        arrays.push_str(&format!("{comma}${}::{array}", index + 1));
+        names.push_str(&format!("{comma}c{index}"));
+        selected.push_str(&format!("{comma}{}", converted(column, index)));
     }
     let sql = format!(
         "INSERT INTO {target} AS t ({}) SELECT {selected} FROM UNNEST({arrays}) AS u({names}) {}",
@@ -96,7 +94,7 @@ async fn copy(
     for column in &layout.columns {
         let comma = if columns.is_empty() { "" } else { ", " };
         let kind = type_name(column.kind, Dialect::Postgres);
-        let _ = write!(columns, "{comma}\"{}\" {kind}", column.name);
+        columns.push_str(&format!("{comma}\"{}\" {kind}", column.name));
     }
     connection
         .execute(AssertSqlSafe(format!(
@@ -150,7 +148,7 @@ fn write_field(column: &Column, values: &Values, row: usize, out: &mut String) {
             Some(bytes) => {
                 out.push_str("\\\\x");
                 for byte in bytes {
-                    let _ = write!(out, "{byte:02x}");
+                    out.push_str(&format!("{byte:02x}"));
                 }
             }
         },

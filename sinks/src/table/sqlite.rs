@@ -3,7 +3,6 @@
 //! A REAL holds fifteen significant digits of a decimal exactly, which is more than any venue
 //! quotes.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use proto::decimal::{Price, Quantity};
@@ -55,7 +54,7 @@ fn statement(layout: &Layout, target: &str, rows: usize) -> String {
         sql.push_str(if index == 0 { "" } else { "," });
         sql.push_str(&row);
     }
-    let _ = write!(sql, " {}", layout.on_conflict());
+    sql.push_str(&format!(" {}", layout.on_conflict()));
     sql
 }
 
