@@ -379,7 +379,7 @@ impl Core {
                     is_exact &= level.open(window, close_at).aggregate.absorb(sample);
                     state.refresh_due(number);
                 }
-                _ => is_exact &= self.absorb(tick.series, state, number, sample, horizon, emit),
+                _ => is_exact &= self.absorb(tick.series, state, number, (sample, horizon), emit),
             }
         }
         state.refresh_next();
