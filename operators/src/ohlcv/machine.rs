@@ -114,6 +114,7 @@ impl Ohlcv {
         if self.core.take(tick, state, sample, horizon, emit) {
             if let Some(level) = state.levels.first()
                 && self.core.roots.len() == 1
+                && !level.slot.is_none()
                 && level.slot.start <= time
                 && time < level.slot.end
             {
