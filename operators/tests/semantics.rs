@@ -91,6 +91,16 @@ fn a_silent_feed_closes_by_the_clock_after_the_idle_time() {
 }
 
 #[test]
+fn one_late_tick_after_another_revises_a_window_that_was_the_series_last() {
+    let mut bench = Bench::new(minutes(json!({})));
+    feed(&mut bench, &[("10:00:10", "1")]);
+    bench.seal(at(&day("10:01:07")));
+    feed(&mut bench, &[("10:00:20", "2"), ("10:00:30", "3"), ("10:00:40", "4")]);
+    bench.seal(at(&day("10:01:08")));
+    assert_eq!(said(&bench.output.revised), ["10:00 1m r3 late 4 4"]);
+}
+
+#[test]
 fn revisions_count_late_ticks_and_are_given_out_once_an_epoch() {
     let mut bench = Bench::new(minutes(json!({})));
     feed(&mut bench, &[("10:00:10", "1"), ("10:02:00", "5")]);

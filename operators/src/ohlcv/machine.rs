@@ -114,6 +114,7 @@ impl Ohlcv {
         if self.core.take(tick, state, sample, horizon, emit) {
             if let Some(level) = state.levels.first()
                 && self.core.roots.len() == 1
+                && !level.slot.is_none()
                 && level.slot.start <= time
                 && time < level.slot.end
             {
@@ -379,7 +380,7 @@ impl Core {
                     is_exact &= level.open(window, close_at).aggregate.absorb(sample);
                     state.refresh_due(number);
                 }
-                _ => is_exact &= self.absorb(tick.series, state, number, sample, horizon, emit),
+                _ => is_exact &= self.absorb(tick.series, state, number, (sample, horizon), emit),
             }
         }
         state.refresh_next();

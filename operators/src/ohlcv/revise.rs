@@ -19,8 +19,7 @@ impl Core {
         id: SeriesId,
         state: &mut SeriesState,
         number: usize,
-        sample: &Sample,
-        horizon: i64,
+        (sample, horizon): (&Sample, i64),
         emit: &mut Emit,
     ) -> bool {
         let mut is_exact = true;

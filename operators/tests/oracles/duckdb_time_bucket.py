@@ -21,7 +21,9 @@ for frame, every in [("4h", "4 hours"), ("1d", "1 day")]:
     rows = db.execute(
         f"""
         WITH bucketed AS (
-            SELECT *, time_bucket(INTERVAL '{every}', local, TIMESTAMP '2000-01-03 17:00:00') AS start
+            SELECT
+                *,
+                time_bucket(INTERVAL '{every}', local, TIMESTAMP '2000-01-03 17:00:00') AS start
             FROM bars
             -- open from Sunday 17:00 to Friday 17:00
             WHERE NOT (
