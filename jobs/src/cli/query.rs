@@ -55,8 +55,8 @@ impl Query {
             return print(&plan.secrets.redact(&tables.iter().map(line).collect::<String>()));
         };
         let mut stdout = std::io::stdout().lock();
-        let to = (&mut stdout as &mut dyn std::io::Write, self.file.as_deref());
-        query::run(&tables, sql, self.output, to, &session.stop).map_err(refused)?;
+        let file = self.file.as_deref();
+        query::run(&tables, sql, self.output, &mut stdout, file, &session.stop).map_err(refused)?;
         Ok(())
     }
 }
