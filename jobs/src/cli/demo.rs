@@ -40,7 +40,7 @@ impl Demo {
 const NEXT: &str = r#"
 Go on with:
   tapeflow query candles "SELECT * FROM candles WHERE timeframe = '1h' ORDER BY start LIMIT 10"
-  tapeflow query candles "SELECT source, count(*) AS ticks FROM ticks GROUP BY source"
+  tapeflow query candles "SELECT source, count(*) AS ticks FROM ticks_archive GROUP BY source"
   tapeflow graph candles --format svg > candles.svg      draw the job
   tapeflow backfill candles --from 2024-03-08 --to 2024-03-12
   cp jobs/candles/job.yaml my-job.yaml && tapeflow validate my-job.yaml

@@ -113,6 +113,10 @@ impl Definition for Archive {
 }
 
 impl SinkDefinition for Archive {
+    fn replaces(&self) -> bool {
+        true
+    }
+
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
     }

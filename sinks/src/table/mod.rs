@@ -87,6 +87,10 @@ impl Definition for Table {
 }
 
 impl SinkDefinition for Table {
+    fn replaces(&self) -> bool {
+        true
+    }
+
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
     }
