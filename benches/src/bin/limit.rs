@@ -17,7 +17,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use proto::candle::Candle;
 use proto::columns::Names;
-use proto::columns::{candle_schema, candles_of_batch, candles_to_batch};
+use proto::columns::{Detail, candle_schema, candles_of_batch, candles_to_batch};
 use proto::series::SeriesTable;
 
 #[global_allocator]
@@ -92,7 +92,7 @@ fn decode(file: &Path) -> Outcome<()> {
 fn read(file: &Path, table: &SeriesTable) -> Outcome<Vec<Candle>> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
     let mut candles = Vec::new();
-    for batch in builder.build()? {
+    for batch in builder.with_batch_size(65_536).build()? {
         candles.extend(candles_of_batch(&batch?, table)?);
     }
     Ok(candles)
@@ -105,9 +105,9 @@ fn encode(file: &Path, candles: &[Candle], table: &SeriesTable) -> Outcome<()> {
         .with_properties(sinks::archive::writer_properties())
         .with_skip_arrow_metadata(true);
     let to = BufWriter::new(File::create(file)?);
-    let mut writer = ArrowWriter::try_new_with_options(to, candle_schema(), options)?;
+    let mut writer = ArrowWriter::try_new_with_options(to, candle_schema(Detail::Prices), options)?;
     for rows in candles.chunks(8_192) {
-        writer.write(&candles_to_batch(&[rows], &names)?)?;
+        writer.write(&candles_to_batch(&[rows], &names, Detail::Prices)?)?;
     }
     writer.close()?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::read::{Ints, Reader};
@@ -14,8 +14,38 @@ use crate::event_time::EventTime;
 use crate::series::SeriesTable;
 use crate::timeframe::Timeframe;
 
+/// How much of a candle is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Everything.
+    #[default]
+    Full,
+    /// What charts draw: names, start, prices, volume, ticks, revision. Not what can be derived (the
+    /// end, the trading date), nor where it comes from (first and last tick, basis, reason, flags).
+    Prices,
+}
+
+impl Detail {
+    /// The columns that [`Detail::Prices`] leaves out.
+    const LEFT_OUT: [&str; 9] = [
+        "end",
+        "trading_date",
+        "basis",
+        "first_time",
+        "last_time",
+        "first_sequence",
+        "last_sequence",
+        "reason",
+        "flags",
+    ];
+
+    fn has(self, column: &str) -> bool {
+        self == Self::Full || !Self::LEFT_OUT.contains(&column)
+    }
+}
+
 /// The columns of candles. `flags` is null, or names joined by commas: `partial_start,gap`.
-pub fn candle_schema() -> SchemaRef {
+pub fn candle_schema(detail: Detail) -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
             text("source", false),
@@ -44,7 +74,14 @@ pub fn candle_schema() -> SchemaRef {
             text("flags", true),
         ]))
     });
-    SCHEMA.clone()
+    static PRICES: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let fields = SCHEMA.fields().iter().filter(|field| Detail::Prices.has(field.name()));
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    });
+    match detail {
+        Detail::Full => SCHEMA.clone(),
+        Detail::Prices => PRICES.clone(),
+    }
 }
 
 /// The flag bits that are written as words; the others show in whether a column has a value.
@@ -54,49 +91,61 @@ const WORDS: u16 = Candle::PARTIAL_START | Candle::PARTIAL_END | Candle::GAP | C
 ///
 /// # Errors
 /// When `names` does not know a series.
-pub fn candles_to_batch(runs: &[&[Candle]], names: &Names) -> Result<RecordBatch, LayoutError> {
+pub fn candles_to_batch(
+    runs: &[&[Candle]],
+    names: &Names,
+    detail: Detail,
+) -> Result<RecordBatch, LayoutError> {
     let rows = Runs::new(runs);
     let price = |price: fn(&Candle) -> Price| rows.price(|candle| price(candle).units(), None);
     let has_ask = rows.nulls(|candle| candle.has(Candle::HAS_ASK));
     let ask =
         |price: fn(&Candle) -> Price| rows.price(|candle| price(candle).units(), has_ask.clone());
-    let columns = vec![
-        rows.names(|candle| Some(candle.series), None, &names.sources)?,
-        rows.names(|candle| Some(candle.series), None, &names.instruments)?,
-        rows.few(|candle| candle.timeframe, |_| true, |timeframe| timeframe.to_string())?,
-        rows.time(|candle| candle.start, None),
-        rows.time(|candle| candle.end, None),
-        rows.date(|candle| candle.trading_date),
-        rows.few(|candle| candle.basis, |_| true, |basis| basis.name().to_owned())?,
-        price(|candle| candle.price.open),
-        price(|candle| candle.price.high),
-        price(|candle| candle.price.low),
-        price(|candle| candle.price.close),
-        ask(|candle| candle.ask.open),
-        ask(|candle| candle.ask.high),
-        ask(|candle| candle.ask.low),
-        ask(|candle| candle.ask.close),
-        rows.quantity(
-            |candle| candle.volume.units(),
-            rows.nulls(|candle| candle.has(Candle::HAS_VOLUME)),
-        ),
-        rows.int64(|candle| candle.ticks as i64, None),
-        rows.time(|candle| candle.first_time, None),
-        rows.time(|candle| candle.last_time, None),
-        rows.int64(|candle| candle.first_sequence as i64, None),
-        rows.int64(|candle| candle.last_sequence as i64, None),
-        rows.int32(|candle| i32::try_from(candle.revision).unwrap_or(i32::MAX), None),
-        rows.few(|candle| candle.reason, |_| true, |reason| reason.name().to_owned())?,
-        rows.few(
-            |candle| candle.flags & WORDS,
-            |candle| candle.flags & WORDS != 0,
-            |flags| crate::row::flag_words(flags).unwrap_or_default().to_string(),
-        )?,
-    ];
-    Ok(RecordBatch::try_new(candle_schema(), columns)?)
+    let schema = candle_schema(detail);
+    let column = |name: &str| -> Result<ArrayRef, LayoutError> {
+        Ok(match name {
+            "source" => rows.names(|candle| Some(candle.series), None, &names.sources)?,
+            "instrument" => rows.names(|candle| Some(candle.series), None, &names.instruments)?,
+            "timeframe" => rows.few(|candle| candle.timeframe, |_| true, |t| t.to_string())?,
+            "start" => rows.time(|candle| candle.start, None),
+            "end" => rows.time(|candle| candle.end, None),
+            "trading_date" => rows.date(|candle| candle.trading_date),
+            "basis" => rows.few(|candle| candle.basis, |_| true, |b| b.name().to_owned())?,
+            "open" => price(|candle| candle.price.open),
+            "high" => price(|candle| candle.price.high),
+            "low" => price(|candle| candle.price.low),
+            "close" => price(|candle| candle.price.close),
+            "ask_open" => ask(|candle| candle.ask.open),
+            "ask_high" => ask(|candle| candle.ask.high),
+            "ask_low" => ask(|candle| candle.ask.low),
+            "ask_close" => ask(|candle| candle.ask.close),
+            "volume" => {
+                let nulls = rows.nulls(|candle| candle.has(Candle::HAS_VOLUME));
+                rows.quantity(|candle| candle.volume.units(), nulls)
+            }
+            "ticks" => rows.int64(|candle| candle.ticks as i64, None),
+            "first_time" => rows.time(|candle| candle.first_time, None),
+            "last_time" => rows.time(|candle| candle.last_time, None),
+            "first_sequence" => rows.int64(|candle| candle.first_sequence as i64, None),
+            "last_sequence" => rows.int64(|candle| candle.last_sequence as i64, None),
+            "revision" => {
+                rows.int32(|candle| i32::try_from(candle.revision).unwrap_or(i32::MAX), None)
+            }
+            "reason" => rows.few(|candle| candle.reason, |_| true, |r| r.name().to_owned())?,
+            _ => rows.few(
+                |candle| candle.flags & WORDS,
+                |candle| candle.flags & WORDS != 0,
+                |flags| crate::row::flag_words(flags).unwrap_or_default().to_string(),
+            )?,
+        })
+    };
+    let columns: Result<Vec<_>, _> =
+        schema.fields().iter().map(|field| column(field.name())).collect();
+    Ok(RecordBatch::try_new(schema, columns?)?)
 }
 
-/// Reads candles back; new names go into `table`.
+/// Reads candles back; new names go into `table`. What [`Detail::Prices`] leaves out may be missing,
+/// and is then as [`without_origin`] has it.
 ///
 /// # Errors
 /// When columns or values are not those of candles.
@@ -108,25 +157,34 @@ pub fn candles_of_batch(
     let series = reader.series(table)?;
     let timeframes = reader
         .words("timeframe", "a timeframe such as 1m", |word| word.parse::<Timeframe>().ok())?;
-    let bases = reader.words("basis", "bid, ask, mid or last", basis)?;
-    let reasons = reader.words("reason", "closed, late, backfill or open", reason)?;
-    let flags = reader.optional_words("flags", "names of flags joined by commas", flag_bits)?;
-    let [starts, ends] = [reader.times("start")?, reader.times("end")?];
-    let [firsts, lasts] = [reader.times("first_time")?, reader.times("last_time")?];
-    let dates = reader.ints("trading_date")?;
+    let bases = reader.optional(|reader| reader.words("basis", "bid, ask, mid or last", basis))?;
+    let reasons = reader
+        .optional(|reader| reader.words("reason", "closed, late, backfill or open", reason))?;
+    let flags = reader.optional(|reader| {
+        reader.optional_words("flags", "names of flags joined by commas", flag_bits)
+    })?;
+    let starts = reader.times("start")?;
+    let ends = reader.optional(|reader| reader.times("end"))?;
+    let firsts = reader.optional(|reader| reader.times("first_time"))?;
+    let lasts = reader.optional(|reader| reader.times("last_time"))?;
+    let dates = reader.optional(|reader| reader.ints("trading_date"))?;
     let price = four(&reader, ["open", "high", "low", "close"])?;
     let ask = four(&reader, ["ask_open", "ask_high", "ask_low", "ask_close"])?;
     let volumes = reader.quantities("volume")?;
     let ticks = reader.ints("ticks")?;
-    let [first_sequences, last_sequences] =
-        [reader.ints("first_sequence")?, reader.ints("last_sequence")?];
+    let first_sequences = reader.optional(|reader| reader.ints("first_sequence"))?;
+    let last_sequences = reader.optional(|reader| reader.ints("last_sequence"))?;
     let revisions = reader.ints("revision")?;
-    let ns = |times: &Ints, column, row| {
-        times.required(column, row).map(|micros| EventTime::from_ns(micros.saturating_mul(1_000)))
+    let ns = |times: Option<&Ints>, column, row| match times {
+        None => Ok(EventTime::default()),
+        Some(times) => times
+            .required(column, row)
+            .map(|micros| EventTime::from_ns(micros.saturating_mul(1_000))),
     };
+    let int = |ints: Option<&Ints>, row| ints.map_or(0, |ints| ints.or_zero(row) as u64);
     let mut candles = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
-        let mut bits = flags[row].unwrap_or(0);
+        let mut bits = flags.as_ref().and_then(|flags| flags[row]).unwrap_or(0);
         if !volumes.is_null(row) {
             bits |= Candle::HAS_VOLUME;
         }
@@ -136,24 +194,45 @@ pub fn candles_of_batch(
         candles.push(Candle {
             series: series[row],
             timeframe: timeframes[row],
-            start: ns(&starts, "start", row)?,
-            end: ns(&ends, "end", row)?,
-            trading_date: i32::try_from(dates.required("trading_date", row)?).unwrap_or(i32::MAX),
+            start: ns(Some(&starts), "start", row)?,
+            end: ns(ends.as_ref(), "end", row)?,
+            trading_date: match &dates {
+                None => 0,
+                Some(dates) => {
+                    i32::try_from(dates.required("trading_date", row)?).unwrap_or(i32::MAX)
+                }
+            },
             price: ohlc(&price, row),
             ask: ohlc(&ask, row),
             volume: Quantity::from_units(volumes.or_zero(row)),
             ticks: ticks.or_zero(row) as u64,
-            first_time: ns(&firsts, "first_time", row)?,
-            last_time: ns(&lasts, "last_time", row)?,
-            first_sequence: first_sequences.or_zero(row) as u64,
-            last_sequence: last_sequences.or_zero(row) as u64,
+            first_time: ns(firsts.as_ref(), "first_time", row)?,
+            last_time: ns(lasts.as_ref(), "last_time", row)?,
+            first_sequence: int(first_sequences.as_ref(), row),
+            last_sequence: int(last_sequences.as_ref(), row),
             revision: u32::try_from(revisions.or_zero(row)).unwrap_or(0),
             flags: bits,
-            basis: bases[row],
-            reason: reasons[row],
+            basis: bases.as_ref().map_or_else(Basis::default, |bases| bases[row]),
+            reason: reasons.as_ref().map_or_else(Reason::default, |reasons| reasons[row]),
         });
     }
     Ok(candles)
+}
+
+/// The candle as [`Detail::Prices`] keeps it: what is left out has its default.
+pub fn without_origin(candle: Candle) -> Candle {
+    Candle {
+        end: EventTime::default(),
+        trading_date: 0,
+        basis: Basis::default(),
+        first_time: EventTime::default(),
+        last_time: EventTime::default(),
+        first_sequence: 0,
+        last_sequence: 0,
+        reason: Reason::default(),
+        flags: candle.flags & !WORDS,
+        ..candle
+    }
 }
 
 fn four(reader: &Reader<'_>, columns: [&'static str; 4]) -> Result<[Ints; 4], LayoutError> {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    Names, candles_of_batch, candles_to_batch, rejects_of_batch, rejects_to_batch, ticks_of_batch,
-    ticks_to_batch,
+    Detail, Names, candles_of_batch, candles_to_batch, rejects_of_batch, rejects_to_batch,
+    ticks_of_batch, ticks_to_batch,
 };
 use crate::candle::{Basis, Candle, Ohlc, Reason};
 use crate::decimal::{Price, Quantity, UNITS_MAX};
@@ -113,7 +113,7 @@ proptest! {
     ) {
         let table = table();
         let (left, right) = candles.split_at(cut.min(candles.len()));
-        let batch = candles_to_batch(&[left, right], &Names::new(table.clone())).unwrap();
+        let batch = candles_to_batch(&[left, right], &Names::new(table.clone()), Detail::Full).unwrap();
         prop_assert_eq!(candles_of_batch(&batch, &table).unwrap(), candles);
     }
 

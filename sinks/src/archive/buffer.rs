@@ -13,8 +13,46 @@ use crate::order;
 #[derive(Debug)]
 pub(super) struct Buffer<R> {
     /// By the number of the series within the partition's group.
-    series: Vec<Vec<R>>,
+    series: Vec<Chunks<R>>,
     rows: usize,
+}
+
+/// A series' rows in pieces: a piece that is full stays where it is, so that growing copies nothing.
+#[derive(Debug)]
+struct Chunks<R> {
+    full: Vec<Vec<R>>,
+    last: Vec<R>,
+}
+
+/// The first piece of a series holds so many rows, the next twice as many, up to the second.
+const CHUNK_ROWS: [usize; 2] = [8, 512];
+
+impl<R> Chunks<R> {
+    const fn new() -> Self {
+        Self { full: Vec::new(), last: Vec::new() }
+    }
+
+    fn push(&mut self, row: R) {
+        if self.last.len() == self.last.capacity() {
+            let [least, most] = CHUNK_ROWS;
+            let next = Vec::with_capacity((self.last.capacity() * 2).clamp(least, most));
+            let full = std::mem::replace(&mut self.last, next);
+            if !full.is_empty() {
+                self.full.push(full);
+            }
+        }
+        self.last.push(row);
+    }
+
+    fn first(&self) -> Option<&R> {
+        self.full.first().unwrap_or(&self.last).first()
+    }
+
+    fn into_pieces(self) -> Vec<Vec<R>> {
+        let mut pieces = self.full;
+        pieces.push(self.last);
+        pieces
+    }
 }
 
 impl<R: Stored> Buffer<R> {
@@ -24,7 +62,7 @@ impl<R: Stored> Buffer<R> {
 
     pub(super) fn push(&mut self, slot: usize, row: R) {
         if slot >= self.series.len() {
-            self.series.resize_with(slot + 1, Vec::new);
+            self.series.resize_with(slot + 1, Chunks::new);
         }
         self.series[slot].push(row);
         self.rows += 1;
@@ -37,25 +75,29 @@ impl<R: Stored> Buffer<R> {
     /// Puts the series in the order of their names, each sorted, and tells whether no two rows
     /// can be the same.
     pub(super) fn sorted(self, names: &Names) -> Sorted<R> {
-        let mut series: Vec<Vec<R>> =
-            self.series.into_iter().filter(|rows| !rows.is_empty()).collect();
-        let first = |rows: &Vec<R>| -> Option<SeriesId> { rows.first().and_then(R::series) };
+        let mut series: Vec<Chunks<R>> =
+            self.series.into_iter().filter(|rows| rows.first().is_some()).collect();
+        let first = |rows: &Chunks<R>| -> Option<SeriesId> { rows.first().and_then(R::series) };
         series.sort_by(|left, right| order::series(first(left), first(right), names));
-        let mut is_distinct = true;
-        for rows in &mut series {
-            if !rows.is_sorted_by(R::is_before) {
+        let mut sorted = Sorted { pieces: Vec::new(), is_distinct: true };
+        for rows in series {
+            let mut pieces = rows.into_pieces();
+            if !pieces.iter().flatten().is_sorted_by(|left, right| left.is_before(right)) {
+                let mut rows: Vec<R> = pieces.into_iter().flatten().collect();
                 rows.sort_by(R::order);
-                is_distinct = false;
+                pieces = vec![rows];
+                sorted.is_distinct = false;
             }
+            sorted.pieces.append(&mut pieces);
         }
-        Sorted { series, is_distinct }
+        sorted
     }
 }
 
 /// Rows in the order of the file.
 #[derive(Debug)]
 pub(super) struct Sorted<R> {
-    pub(super) series: Vec<Vec<R>>,
+    pub(super) pieces: Vec<Vec<R>>,
     /// No two rows can be the same.
     pub(super) is_distinct: bool,
 }

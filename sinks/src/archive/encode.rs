@@ -10,7 +10,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 
 use super::stored::Stored;
 
@@ -77,20 +77,22 @@ pub(super) struct Encoder<R> {
     /// Rows that do not fill a batch yet.
     rest: Vec<R>,
     rows: u64,
+    detail: Detail,
 }
 
 impl<R: Stored> Encoder<R> {
     /// Starts the file `path`; what was there is overwritten.
-    pub(super) fn create(path: &Path) -> Result<Self, Fault> {
+    pub(super) fn create(path: &Path, detail: Detail) -> Result<Self, Fault> {
         let file = File::create(path).map_err(|error| refused(path, &error))?;
         let options = ArrowWriterOptions::new()
             .with_properties(properties())
             // Plain Parquet types say all; Arrow's own schema would only bind readers to ours.
             .with_skip_arrow_metadata(true)
             .with_schema_root("tapeflow".to_owned());
-        let writer = ArrowWriter::try_new_with_options(BufWriter::new(file), R::schema(), options)
+        let schema = R::schema(detail);
+        let writer = ArrowWriter::try_new_with_options(BufWriter::new(file), schema, options)
             .map_err(|error| refused(path, &error))?;
-        Ok(Self { path: path.to_owned(), writer, rest: Vec::new(), rows: 0 })
+        Ok(Self { path: path.to_owned(), writer, rest: Vec::new(), rows: 0, detail })
     }
 
     /// Adds one row.
@@ -128,8 +130,8 @@ impl<R: Stored> Encoder<R> {
     }
 
     fn write(&mut self, runs: &[&[R]], names: &Names) -> Result<(), Fault> {
-        let batch =
-            R::to_batch(runs, names).map_err(|error| Fault::defect("sinks::archive", error))?;
+        let batch = R::to_batch(runs, names, self.detail)
+            .map_err(|error| Fault::defect("sinks::archive", error))?;
         self.rows += batch.num_rows() as u64;
         self.writer.write(&batch).map_err(|error| refused(&self.path, &error))
     }

@@ -4,13 +4,16 @@
 use std::cmp::Ordering;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use dataflows::component::source::Range;
 use dataflows::fault::Fault;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
 };
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 
 use super::buffer::Sorted;
 use super::encode::Encoder;
@@ -28,7 +31,7 @@ pub(super) enum Run<R> {
 
 impl<R: Stored> Run<R> {
     pub(super) fn memory(sorted: Sorted<R>) -> Self {
-        Self::Memory(sorted.series.into_iter().flatten())
+        Self::Memory(sorted.pieces.into_iter().flatten())
     }
 
     fn next(&mut self, names: &mut Names) -> Result<Option<R>, Fault> {
@@ -44,10 +47,28 @@ pub(super) struct FileRun<R> {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
     rows: std::vec::IntoIter<R>,
+    /// How much of a row this run writes, whatever the file has.
+    detail: Detail,
+}
+
+/// Opens a file that we wrote, in whatever detail.
+fn builder<R: Stored>(
+    file: File,
+) -> parquet::errors::Result<ParquetRecordBatchReaderBuilder<File>> {
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let schema = R::schema(Detail::Full);
+    let stored = metadata.schema().fields().iter();
+    let fields: Option<Vec<_>> =
+        stored.map(|field| schema.field_with_name(field.name()).ok().cloned()).collect();
+    let mut options = ArrowReaderOptions::new();
+    if let Some(fields) = fields {
+        options = options.with_schema(Arc::new(Schema::new(fields)));
+    }
+    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
 }
 
 impl<R: Stored> FileRun<R> {
-    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(path: &Path, detail: Detail) -> Result<Self, Fault> {
         let damaged = |error: &dyn std::fmt::Display| {
             Fault::file(
                 path,
@@ -58,17 +79,15 @@ impl<R: Stored> FileRun<R> {
             )
         };
         let file = File::open(path).map_err(|error| Fault::file(path, error))?;
-        let options = ArrowReaderOptions::new().with_schema(R::schema());
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| damaged(&error))?;
+        let builder = builder::<R>(file).map_err(|error| damaged(&error))?;
         let reader = builder.with_batch_size(8_192).build().map_err(|error| damaged(&error))?;
-        Ok(Self { path: path.to_owned(), reader, rows: Vec::new().into_iter() })
+        Ok(Self { path: path.to_owned(), reader, rows: Vec::new().into_iter(), detail })
     }
 
     fn next(&mut self, names: &mut Names) -> Result<Option<R>, Fault> {
         loop {
             if let Some(row) = self.rows.next() {
-                return Ok(Some(row));
+                return Ok(Some(row.trimmed(self.detail)));
             }
             let Some(batch) = self.reader.next() else { return Ok(None) };
             let batch = batch.map_err(|error| Fault::file(&self.path, error))?;

@@ -22,6 +22,7 @@ use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
 use proto::candle::Candle;
+use proto::columns::Detail;
 use proto::reject::Reject;
 use proto::tick::Tick;
 use schemars::{JsonSchema, Schema, schema_for};
@@ -57,6 +58,9 @@ pub struct Config {
     /// too, with the rows that they have. A later run adds to them.
     #[serde(default)]
     pub publish_partial: bool,
+    /// How much of a candle is written.
+    #[serde(default)]
+    pub detail: CandleDetail,
     /// Rows that wait for their partition to be whole go to temporary files beside it when they
     /// take more than so many MB of memory.
     #[serde(default = "memory_mb")]
@@ -70,6 +74,28 @@ const fn complete_after() -> Period {
 
 const fn memory_mb() -> usize {
     256
+}
+
+/// How much of a candle is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CandleDetail {
+    /// Everything.
+    #[default]
+    Full,
+    /// What charts draw: names, start, prices, volume, ticks and revision; half the size. Not what
+    /// can be derived (end, trading date) nor where it comes from (first and last tick, basis, reason,
+    /// flags).
+    Prices,
+}
+
+impl From<CandleDetail> for Detail {
+    fn from(detail: CandleDetail) -> Self {
+        match detail {
+            CandleDetail::Full => Self::Full,
+            CandleDetail::Prices => Self::Prices,
+        }
+    }
 }
 
 /// What a folder of the dataset stands for.

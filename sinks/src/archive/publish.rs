@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dataflows::fault::Fault;
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 
 use super::buffer::Buffer;
 use super::encode::Encoder;
@@ -17,6 +17,7 @@ use super::stored::Stored;
 pub(super) struct Contents<R> {
     pub(super) runs: Vec<PathBuf>,
     pub(super) buffer: Buffer<R>,
+    pub(super) detail: Detail,
 }
 
 /// Writes `contents`, together with what `old` holds, to the file `to`; gives rows and bytes.
@@ -44,16 +45,17 @@ fn try_write<R: Stored>(
     to: &Path,
     names: &mut Names,
 ) -> Result<(u64, u64), Fault> {
-    let old = old.map(FileRun::open).transpose()?;
-    let mut encoder = Encoder::create(to)?;
+    let detail = contents.detail;
+    let old = old.map(|old| FileRun::open(old, detail)).transpose()?;
+    let mut encoder = Encoder::create(to, detail)?;
     let sorted = contents.buffer.sorted(names);
     if old.is_none() && contents.runs.is_empty() && sorted.is_distinct {
-        let slices: Vec<&[R]> = sorted.series.iter().map(Vec::as_slice).collect();
+        let slices: Vec<&[R]> = sorted.pieces.iter().map(Vec::as_slice).collect();
         encoder.extend(&slices, names)?;
     } else {
         let mut runs = vec![Run::memory(sorted)];
         for path in &contents.runs {
-            runs.push(Run::File(Box::new(FileRun::open(path)?)));
+            runs.push(Run::File(Box::new(FileRun::open(path, detail)?)));
         }
         let old = old.map(|old| Run::File(Box::new(old)));
         merge(old, runs, mode, &mut encoder, names)?;

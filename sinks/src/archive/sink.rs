@@ -7,7 +7,7 @@ use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
 use dataflows::component::source::Range;
 use dataflows::fault::Fault;
 use dataflows::moment::Epoch;
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 use proto::event_time::EventTime;
 
 use super::buffer::Buffer;
@@ -29,6 +29,7 @@ pub(super) struct ArchiveSink<R> {
     by: Vec<PartitionBy>,
     complete_after: Period,
     publish_partial: bool,
+    detail: Detail,
     memory_bytes: usize,
     names: Names,
     groups: Groups,
@@ -114,6 +115,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             by,
             complete_after: config.complete_after,
             publish_partial: config.publish_partial,
+            detail: config.detail.into(),
             memory_bytes: config.memory_mb.saturating_mul(1 << 20),
             names,
             groups: Groups::default(),
@@ -156,7 +158,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             partition.due = due(number, &row, self.clock, self.complete_after);
             self.next_due = self.next_due.min(partition.due);
         }
-        partition.buffer.push(slot, row.trimmed());
+        partition.buffer.push(slot, row.trimmed(self.detail));
         self.waiting_rows += 1;
     }
 
@@ -209,7 +211,8 @@ impl<R: Stored + Send> ArchiveSink<R> {
         }
         self.recent.fill(None);
         self.waiting_rows -= partition.buffer.len();
-        let contents = Contents { runs: partition.runs, buffer: partition.buffer };
+        let contents =
+            Contents { runs: partition.runs, buffer: partition.buffer, detail: self.detail };
         self.writer.send(Work::Partition { path: partition.path, contents })
     }
 
@@ -225,7 +228,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
         self.waiting_rows -= buffer.len();
         let path = files::temporary(&partition.path, self.files);
         partition.runs.push(path.clone());
-        self.writer.send(Work::Run { path, buffer })
+        self.writer.send(Work::Run { path, buffer, detail: self.detail })
     }
 
     /// Sends the greatest partitions to temporary files when rows take too much memory.
@@ -269,7 +272,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             .into_iter()
             .map(|partition| (partition.path, partition.runs))
             .collect();
-        let swap = Swap { dataset: &self.dataset, by: &self.by, range };
+        let swap = Swap { dataset: &self.dataset, by: &self.by, range, detail: self.detail };
         swap.stage::<R>(staged, &mut self.names)
     }
 

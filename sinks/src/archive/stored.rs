@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflows::batch::{Record, Rows};
 use proto::candle::Candle;
-use proto::columns::{self, LayoutError, Names};
+use proto::columns::{self, Detail, LayoutError, Names};
 use proto::event_time::EventTime;
 use proto::reject::Reject;
 use proto::series::{SeriesId, SeriesTable};
@@ -32,7 +32,7 @@ pub(super) trait Stored: Record + Clone {
         None
     }
     /// Takes off what is not stored, so that a row compares with itself read back.
-    fn trimmed(self) -> Self;
+    fn trimmed(self, detail: Detail) -> Self;
     /// The order within a series; total over all that is stored.
     fn order(&self, other: &Self) -> Ordering;
     /// Tells whether this row stands before `other`, of the same series, and they cannot be the
@@ -46,8 +46,12 @@ pub(super) trait Stored: Record + Clone {
     fn replace(_old: Vec<Self>, new: Vec<Self>) -> Vec<Self> {
         new
     }
-    fn schema() -> SchemaRef;
-    fn to_batch(runs: &[&[Self]], names: &Names) -> Result<RecordBatch, LayoutError>;
+    fn schema(detail: Detail) -> SchemaRef;
+    fn to_batch(
+        runs: &[&[Self]],
+        names: &Names,
+        detail: Detail,
+    ) -> Result<RecordBatch, LayoutError>;
     fn of_batch(batch: &RecordBatch, table: &SeriesTable) -> Result<Vec<Self>, LayoutError>;
     fn of_rows(rows: Rows) -> Option<Vec<Self>> {
         Self::unwrap(rows)
@@ -74,8 +78,15 @@ impl Stored for Candle {
         Some(self.timeframe)
     }
 
-    fn trimmed(self) -> Self {
-        Self { first_time: micros(self.first_time), last_time: micros(self.last_time), ..self }
+    fn trimmed(self, detail: Detail) -> Self {
+        match detail {
+            Detail::Full => Self {
+                first_time: micros(self.first_time),
+                last_time: micros(self.last_time),
+                ..self
+            },
+            Detail::Prices => columns::without_origin(self),
+        }
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -105,12 +116,16 @@ impl Stored for Candle {
         new
     }
 
-    fn schema() -> SchemaRef {
-        columns::candle_schema()
+    fn schema(detail: Detail) -> SchemaRef {
+        columns::candle_schema(detail)
     }
 
-    fn to_batch(runs: &[&[Self]], names: &Names) -> Result<RecordBatch, LayoutError> {
-        columns::candles_to_batch(runs, names)
+    fn to_batch(
+        runs: &[&[Self]],
+        names: &Names,
+        detail: Detail,
+    ) -> Result<RecordBatch, LayoutError> {
+        columns::candles_to_batch(runs, names, detail)
     }
 
     fn of_batch(batch: &RecordBatch, table: &SeriesTable) -> Result<Vec<Self>, LayoutError> {
@@ -131,7 +146,7 @@ impl Stored for Tick {
         self.time
     }
 
-    fn trimmed(self) -> Self {
+    fn trimmed(self, _: Detail) -> Self {
         Self {
             watermark: EventTime::MIN,
             flags: self.flags & (Self::HAS_VOLUME | Self::HAS_SEQUENCE),
@@ -178,11 +193,11 @@ impl Stored for Tick {
         new
     }
 
-    fn schema() -> SchemaRef {
+    fn schema(_: Detail) -> SchemaRef {
         columns::tick_schema()
     }
 
-    fn to_batch(runs: &[&[Self]], names: &Names) -> Result<RecordBatch, LayoutError> {
+    fn to_batch(runs: &[&[Self]], names: &Names, _: Detail) -> Result<RecordBatch, LayoutError> {
         columns::ticks_to_batch(runs, names)
     }
 
@@ -203,8 +218,8 @@ impl Stored for Reject {
         self.clock
     }
 
-    fn trimmed(self) -> Self {
-        Self { clock: micros(self.clock), tick: self.tick.map(Stored::trimmed), ..self }
+    fn trimmed(self, detail: Detail) -> Self {
+        Self { clock: micros(self.clock), tick: self.tick.map(|tick| tick.trimmed(detail)), ..self }
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -235,11 +250,11 @@ impl Stored for Reject {
         Self::merge(old, new)
     }
 
-    fn schema() -> SchemaRef {
+    fn schema(_: Detail) -> SchemaRef {
         columns::reject_schema()
     }
 
-    fn to_batch(runs: &[&[Self]], names: &Names) -> Result<RecordBatch, LayoutError> {
+    fn to_batch(runs: &[&[Self]], names: &Names, _: Detail) -> Result<RecordBatch, LayoutError> {
         columns::rejects_to_batch(runs, names)
     }
 

@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use dataflows::component::source::Range;
 use dataflows::fault::Fault;
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 use serde::{Deserialize, Serialize};
 
 use super::PartitionBy;
@@ -45,6 +45,7 @@ pub(super) struct Swap<'a> {
     pub(super) dataset: &'a Dataset,
     pub(super) by: &'a [PartitionBy],
     pub(super) range: &'a Range,
+    pub(super) detail: Detail,
 }
 
 impl Swap<'_> {
@@ -74,7 +75,11 @@ impl Swap<'_> {
                 }
                 _ => {
                     let temporary = files::temporary(&path, 0);
-                    let contents = Contents::<R> { runs: runs.clone(), buffer: Buffer::new() };
+                    let contents = Contents::<R> {
+                        runs: runs.clone(),
+                        buffer: Buffer::new(),
+                        detail: self.detail,
+                    };
                     let old = (!is_new).then_some(path.as_path());
                     let (rows, bytes) =
                         write(contents, old, Mode::Replace(self.range), &temporary, names)?;

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use dataflows::fault::Fault;
-use proto::columns::Names;
+use proto::columns::{Detail, Names};
 
 use super::buffer::Buffer;
 use super::files;
@@ -17,7 +17,7 @@ use super::stored::Stored;
 #[derive(Debug)]
 pub(super) enum Work<R> {
     /// A sorted temporary file.
-    Run { path: PathBuf, buffer: Buffer<R> },
+    Run { path: PathBuf, buffer: Buffer<R>, detail: Detail },
     /// A partition's file, beside its place.
     Partition { path: PathBuf, contents: Contents<R> },
     /// All partitions' files so far take their places.
@@ -82,11 +82,11 @@ fn run<R: Stored>(
     for work in receiver {
         names.refresh();
         match work {
-            Work::Run { path, buffer } => {
+            Work::Run { path, buffer, detail } => {
                 if let Some(folder) = path.parent() {
                     files::make_folder(folder)?;
                 }
-                let contents = Contents { runs: Vec::new(), buffer };
+                let contents = Contents { runs: Vec::new(), buffer, detail };
                 write(contents, None, Mode::Merge, &path, &mut names)?;
             }
             Work::Publish => pending.publish(root)?,
