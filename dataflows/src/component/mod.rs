@@ -27,6 +27,10 @@ pub trait Definition: Debug + Sync {
     /// Checks what a schema cannot say (one field against another); gives (path, message) pairs,
     /// with paths such as `timeframes[2]`. Called only with a configuration that fits the schema.
     fn check(&self, config: &Value) -> Vec<(String, String)>;
+    /// Checks what depends on what the input carries, in the same form; nothing unless it says so.
+    fn check_input(&self, _config: &Value, _kind: Kind) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// An output of a source or operator. The first one is what `input: id` means; the others are

@@ -50,6 +50,31 @@ sinks:
 }
 
 #[test]
+fn a_setting_that_says_nothing_of_what_comes_in_is_seen_before_the_run() {
+    let desk = Desk::new();
+    let text = "job: misplaced
+sources:
+  ticks: { type: simulator }
+operators:
+  some:
+    type: filter
+    input: ticks
+    timeframes: [1m]
+sinks:
+  out:
+    type: archive
+    input: some
+    path: out
+    partition: [day, timeframe]
+";
+    desk.write("job.yaml", text);
+    let said = desk.fail(2, &["validate", "job.yaml"]);
+    for place in ["job.yaml:8:17: the input carries ticks", "job.yaml:14:22: ticks have no"] {
+        assert!(said.contains(place), "{place} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn a_missing_job_and_a_wrong_verb_are_usage_errors() {
     let desk = Desk::new();
     assert!(desk.fail(2, &["run", "nowhere.yaml"]).contains("nowhere.yaml"));
