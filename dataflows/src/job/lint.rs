@@ -12,6 +12,7 @@ use crate::job::edges;
 use crate::job::mistake::{Mistake, Mistakes, short};
 use crate::job::plan::{Plan, RunConfig};
 use crate::job::read;
+use crate::job::recheck;
 use crate::job::run::RunFile;
 use crate::job::suggest;
 use crate::job::tree::{Data, Entry, Node, Place};
@@ -402,21 +403,17 @@ impl<'a> Lint<'a> {
     ) -> bool {
         let schema = definition.config();
         let misfits = conform::conform(schema.as_value(), config);
-        let fits = misfits.is_empty() && is_full;
+        let wrong: Vec<String> = misfits.iter().map(|misfit| misfit.path.clone()).collect();
         self.report_all(path, misfits);
-        if fits {
-            self.report_found(definition.check(&config.to_value()), config, path);
+        if is_full {
+            let found = recheck::check(definition, config.to_value(), &wrong);
+            self.report_found(found, config, path);
         }
-        fits
+        wrong.is_empty() && is_full
     }
 
     /// Reports what a component has found in its configuration.
-    pub(crate) fn report_found(
-        &mut self,
-        found: Vec<(String, String)>,
-        config: &Node,
-        path: &str,
-    ) {
+    pub(crate) fn report_found(&mut self, found: Vec<(String, String)>, config: &Node, path: &str) {
         for (inner, message) in found {
             let message = self.secrets.redact(&message);
             self.report(config.place_of(&inner), &under(path, &inner), message, None);
