@@ -72,7 +72,7 @@ impl FilterConfig {
     }
 
     /// The settings that say nothing of records of `kind`.
-    fn misplaced(&self, kind: Kind) -> Option<&'static str> {
+    fn misplaced(&self, kind: Kind) -> Vec<String> {
         let settings = match kind {
             Kind::Ticks => [
                 ("timeframes", !self.timeframes.is_empty()),
@@ -86,7 +86,8 @@ impl FilterConfig {
             ]
             .to_vec(),
         };
-        settings.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
+        let set = settings.into_iter().filter(|(_, is_set)| *is_set);
+        set.map(|(name, _)| name.to_owned()).collect()
     }
 }
 
@@ -143,6 +144,12 @@ impl Definition for Filter {
         }
         mistakes
     }
+
+    fn check_input(&self, config: &Value, kind: Kind) -> Vec<(String, String)> {
+        let misplaced = FilterConfig::deserialize(config).map(|config| config.misplaced(kind));
+        let told = |name| (name, format!("the input carries {kind}, which have no such thing"));
+        misplaced.unwrap_or_default().into_iter().map(told).collect()
+    }
 }
 
 impl OperatorDefinition for Filter {
@@ -161,8 +168,8 @@ impl OperatorDefinition for Filter {
         let path = format!("operators.{}", context.id);
         let config: FilterConfig = read_config(&path, config)?;
         let kind = context.kind;
-        if let Some(name) = config.misplaced(kind) {
-            let message = format!("{kind} have no such thing, and its input carries {kind}");
+        if let Some(name) = config.misplaced(kind).first() {
+            let message = format!("the input carries {kind}, which have no such thing");
             return Err(Fault::job(format!("{path}.{name}"), message));
         }
         let machine = FilterMachine::new(config, context.series);

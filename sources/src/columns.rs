@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::paths::suggestion;
 
 /// How many roles there are.
-const ROLES: usize = 10;
+const ROLES: usize = 11;
 
 /// A field of a tick that a column can fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Nanos,
     /// Orders equal times.
     Sequence,
+    /// Whether the sequence was given by the tick's source: of our own archives.
+    Identified,
     /// Best bid.
     Bid,
     /// Best ask.
@@ -41,6 +43,7 @@ impl Role {
         Self::Date,
         Self::Nanos,
         Self::Sequence,
+        Self::Identified,
         Self::Bid,
         Self::Ask,
         Self::Last,
@@ -60,6 +63,7 @@ impl Role {
             Self::Date => &["date"],
             Self::Nanos => &["nanos"],
             Self::Sequence => &["sequence", "seq"],
+            Self::Identified => &["identified"],
             Self::Bid => &["bid", "bidprice", "bid_price"],
             Self::Ask => &["ask", "askprice", "ask_price"],
             Self::Last => &["last", "price", "last_price"],
@@ -139,7 +143,7 @@ impl Columns {
         match role {
             Role::Time => self.time.as_ref(),
             Role::Date => self.date.as_ref(),
-            Role::Nanos => None,
+            Role::Nanos | Role::Identified => None,
             Role::Sequence => self.sequence.as_ref(),
             Role::Bid => self.bid.as_ref(),
             Role::Ask => self.ask.as_ref(),
@@ -216,12 +220,18 @@ impl Wanted {
                 listed()
             ));
         }
-        // Both belong to a column that is called `time`: `nanos` only our own archives have.
-        let beside = places.get(Role::Time).and_then(|place| names.get(place));
-        let is_time = beside.is_some_and(|name| plain(name).eq_ignore_ascii_case("time"));
+        let is_called = |role, wanted: &str| {
+            let name = places.get(role).and_then(|place: usize| names.get(place));
+            name.is_some_and(|name| plain(name).eq_ignore_ascii_case(wanted))
+        };
+        // What belongs to a column of that name; `nanos` and `identified` only our own archives
+        // have.
+        let is_time = is_called(Role::Time, "time");
+        let is_sequence = is_called(Role::Sequence, "sequence");
         let has_date = is_time || self.columns.date.is_some();
         places.set(Role::Date, places.get(Role::Date).filter(|_| has_date));
         places.set(Role::Nanos, places.get(Role::Nanos).filter(|_| is_time));
+        places.set(Role::Identified, places.get(Role::Identified).filter(|_| is_sequence));
         Ok(places)
     }
 
@@ -230,6 +240,7 @@ impl Wanted {
             Role::Time | Role::Date | Role::Nanos => true,
             Role::Source => self.source.is_none(),
             Role::Instrument => self.instrument.is_none(),
+            Role::Identified => self.is_wanted(Role::Sequence),
             _ => match &self.fields {
                 Some(fields) => fields.iter().any(|field| field.role() == role),
                 None => true,

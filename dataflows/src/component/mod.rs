@@ -25,8 +25,13 @@ pub trait Definition: Debug + Sync {
     /// engine's.
     fn config(&self) -> Schema;
     /// Checks what a schema cannot say (one field against another); gives (path, message) pairs,
-    /// with paths such as `timeframes[2]`. Called only with a configuration that fits the schema.
+    /// with paths such as `timeframes[2]`. Called without what does not fit the schema, and again
+    /// without what it has complained of.
     fn check(&self, config: &Value) -> Vec<(String, String)>;
+    /// Checks what depends on what the input carries, in the same form; nothing unless it says so.
+    fn check_input(&self, _config: &Value, _kind: Kind) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// An output of a source or operator. The first one is what `input: id` means; the others are

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::component::Output;
+use crate::component::{Definition, Output};
 use crate::job::lint::{Lint, Part, Room};
 use crate::job::mistake::{Mistake, short};
 use crate::job::plan::{OperatorPlan, Origin, SinkPlan, SourcePlan};
@@ -42,6 +42,12 @@ pub(crate) fn wire(lint: &mut Lint<'_>, parts: Vec<Part>) -> Option<Edges> {
         order.visit(lint, at, &mut Vec::new(), &mut sorted);
     }
     let kinds: Vec<Option<Kind>> = (0..parts.len()).map(|at| order.kind(lint, at)).collect();
+    for (part, kind) in parts.iter().zip(&kinds) {
+        if let (Some(kind), Some(config)) = (kind, &part.checked) {
+            let found = definition(lint, part).map(|d| d.check_input(&part.config, *kind));
+            lint.report_found(found.unwrap_or_default(), config, &part.path());
+        }
+    }
     let warnings = unread(lint, &parts, &inputs);
     let mut edges =
         Edges { sources: Vec::new(), operators: Vec::new(), sinks: Vec::new(), warnings };
@@ -90,6 +96,15 @@ fn push(
         }
     }
     Some(())
+}
+
+/// Gives the definition of a component that has an input.
+fn definition(lint: &Lint<'_>, part: &Part) -> Option<&'static dyn Definition> {
+    match part.room {
+        Room::Sources => None,
+        Room::Operators => Some(lint.catalog.operator(part.name?)?),
+        Room::Sinks => Some(lint.catalog.sink(part.name?)?),
+    }
 }
 
 /// Gives the outputs of a component whose type is known.

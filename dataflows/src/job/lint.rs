@@ -12,6 +12,7 @@ use crate::job::edges;
 use crate::job::mistake::{Mistake, Mistakes, short};
 use crate::job::plan::{Plan, RunConfig};
 use crate::job::read;
+use crate::job::recheck;
 use crate::job::run::RunFile;
 use crate::job::suggest;
 use crate::job::tree::{Data, Entry, Node, Place};
@@ -104,6 +105,8 @@ pub(crate) struct Part {
     pub(crate) name: Option<&'static str>,
     pub(crate) input: Option<Node>,
     pub(crate) config: Value,
+    /// The configuration with its places, if it fits its schema.
+    pub(crate) checked: Option<Node>,
 }
 
 impl Part {
@@ -356,7 +359,8 @@ impl<'a> Lint<'a> {
     fn part(&mut self, room: Room, entry: Entry) -> (Part, Value) {
         let Entry { key: id, place, value } = entry;
         let path = join(room.key(), &id);
-        let mut part = Part { room, id, place, name: None, input: None, config: Value::Null };
+        let (name, input, config) = (None, None, Value::Null);
+        let mut part = Part { room, id, place, name, input, config, checked: None };
         let Data::Map(entries) = value.data else {
             let message = format!(
                 "expected the settings of a {} with the key `type`, found {}",
@@ -377,30 +381,40 @@ impl<'a> Lint<'a> {
         let mut config = Node::new(place, Data::Map(rest), false);
         let is_full = self.fill(&mut config, &path);
         let definition = self.definition(room, kind.as_ref(), place, &path);
+        let mut fits = false;
         if let Some(definition) = definition {
             part.name = Some(definition.name());
-            self.configuration(definition, &mut config, &path, is_full);
+            fits = self.configuration(definition, &mut config, &path, is_full);
         }
         part.config = config.to_value();
-        (part, config.to_written())
+        let written = config.to_written();
+        part.checked = fits.then_some(config);
+        (part, written)
     }
 
-    /// Holds a configuration against its schema, then against its component.
+    /// Holds a configuration against its schema, then against its component; gives whether it
+    /// fits the schema.
     fn configuration(
         &mut self,
         definition: &dyn Definition,
         config: &mut Node,
         path: &str,
         is_full: bool,
-    ) {
+    ) -> bool {
         let schema = definition.config();
         let misfits = conform::conform(schema.as_value(), config);
-        let fits = misfits.is_empty() && is_full;
+        let wrong: Vec<String> = misfits.iter().map(|misfit| misfit.path.clone()).collect();
         self.report_all(path, misfits);
-        if !fits {
-            return;
+        if is_full {
+            let found = recheck::check(definition, config.to_value(), &wrong);
+            self.report_found(found, config, path);
         }
-        for (inner, message) in definition.check(&config.to_value()) {
+        wrong.is_empty() && is_full
+    }
+
+    /// Reports what a component has found in its configuration.
+    pub(crate) fn report_found(&mut self, found: Vec<(String, String)>, config: &Node, path: &str) {
+        for (inner, message) in found {
             let message = self.secrets.redact(&message);
             self.report(config.place_of(&inner), &under(path, &inner), message, None);
         }

@@ -8,6 +8,7 @@ pub mod lint;
 pub mod mistake;
 pub mod plan;
 pub mod read;
+mod recheck;
 pub mod reference;
 mod run;
 pub mod schema;

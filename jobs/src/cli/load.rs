@@ -29,7 +29,7 @@ impl JobArgument {
     /// Gives the job's file and text.
     pub(crate) fn text(&self) -> Result<(PathBuf, String), Failure> {
         if let Some(job) = self.job.to_str().and_then(shipped::find)
-            && !self.job.exists()
+            && !self.job.is_file()
         {
             return Ok((PathBuf::from(job.file), job.text.to_owned()));
         }

@@ -50,6 +50,56 @@ sinks:
 }
 
 #[test]
+fn every_wrong_value_of_one_component_is_told_at_once() {
+    let desk = Desk::new();
+    let text = "job: many
+sources:
+  ticks: { type: simulator }
+operators:
+  candles:
+    type: ohlcv
+    input: ticks
+    timeframes: [1m, 7x, 5m, 8y]
+    lateness: soon
+    idle: later
+    bassis: ask
+sinks:
+  out: { type: console, input: candles }
+";
+    desk.write("job.yaml", text);
+    let said = desk.fail(2, &["validate", "job.yaml"]);
+    for place in ["job.yaml:8:22: ", "job.yaml:8:30: ", "job.yaml:9:", "job.yaml:10:", ":11:5: "] {
+        assert!(said.contains(place), "{place} is missing in\n{said}");
+    }
+    assert!(said.contains("5 mistakes"), "{said}");
+}
+
+#[test]
+fn a_setting_that_says_nothing_of_what_comes_in_is_seen_before_the_run() {
+    let desk = Desk::new();
+    let text = "job: misplaced
+sources:
+  ticks: { type: simulator }
+operators:
+  some:
+    type: filter
+    input: ticks
+    timeframes: [1m]
+sinks:
+  out:
+    type: archive
+    input: some
+    path: out
+    partition: [day, timeframe]
+";
+    desk.write("job.yaml", text);
+    let said = desk.fail(2, &["validate", "job.yaml"]);
+    for place in ["job.yaml:8:17: the input carries ticks", "job.yaml:14:22: ticks have no"] {
+        assert!(said.contains(place), "{place} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn a_missing_job_and_a_wrong_verb_are_usage_errors() {
     let desk = Desk::new();
     assert!(desk.fail(2, &["run", "nowhere.yaml"]).contains("nowhere.yaml"));
@@ -117,7 +167,7 @@ fn an_unwritable_place_is_named() {
     let table = r#"{ type: table, input: candles.closed, url: "sqlite:out/x.db" }"#;
     desk.write("job.yaml", &job(CSV, table));
     let said = desk.fail(1, &["run", "job.yaml"]);
-    assert!(said.contains("x.db"), "{said}");
+    assert!(said.contains("out: cannot be made"), "the folder is named: {said}");
 }
 
 #[test]

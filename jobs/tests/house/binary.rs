@@ -18,6 +18,13 @@ sinks:
 
 const CANDLES: &str = "SELECT * FROM candles ORDER BY source, instrument, timeframe, start";
 
+/// Says the first row that differs, not thousands.
+fn assert_rows(found: &[String], expected: &[String]) {
+    let differs = found.iter().zip(expected).find(|(found, expected)| found != expected);
+    assert_eq!(differs, None, "a row found, and what was expected");
+    assert_eq!(found.len(), expected.len(), "number of rows");
+}
+
 #[test]
 fn a_job_runs_and_its_table_can_be_asked() {
     let desk = Desk::new();
@@ -48,7 +55,7 @@ fn running_twice_gives_the_same_table_and_the_same_files() {
     let (rows, files) = (desk.rows("data/small.db", CANDLES), desk.files("data/candles"));
     let ticks = desk.files("data/ticks");
     desk.succeed(&["run", "small.yaml"]);
-    assert_eq!(desk.rows("data/small.db", CANDLES), rows);
+    assert_rows(&desk.rows("data/small.db", CANDLES), &rows);
     assert!(desk.files("data/candles") == files);
     assert!(desk.files("data/ticks") == ticks);
 }
@@ -65,7 +72,7 @@ fn a_backfill_of_what_is_there_changes_nothing_and_mends_what_was_broken() {
         desk.succeed(&[&["backfill", "small.yaml"], &range[..], more].concat());
     };
     backfill(&[]);
-    assert_eq!(desk.rows("data/small.db", CANDLES), rows, "the same rows");
+    assert_rows(&desk.rows("data/small.db", CANDLES), &rows);
     assert!(desk.files("data/candles") == files, "the same bytes");
 
     let connection = rusqlite::Connection::open(desk.path().join("data/small.db")).unwrap();
@@ -84,13 +91,13 @@ fn a_backfill_of_what_is_there_changes_nothing_and_mends_what_was_broken() {
     let again = Desk::new();
     again.write("small.yaml", SMALL);
     again.succeed(&["run", "small.yaml"]);
-    assert_eq!(mended, again.rows("data/small.db", prices));
+    assert_rows(&mended, &again.rows("data/small.db", prices));
 }
 
 #[test]
 fn a_job_is_drawn_three_ways() {
     let desk = Desk::new();
-    assert!(desk.succeed(&["graph", "candles"]).starts_with("flowchart"));
+    assert!(desk.succeed(&["graph", "candles"]).contains("\nflowchart LR\n"));
     assert!(desk.succeed(&["graph", "candles", "--format", "dot"]).contains("digraph"));
     assert!(desk.succeed(&["graph", "candles", "--format", "svg"]).contains("<svg"));
 }

@@ -11,9 +11,13 @@ fn root() -> PathBuf {
 
 /// Names under `[dependencies]` of a room.
 fn dependencies(room: &str) -> Vec<String> {
+    names_under(room, &["dependencies]"])
+}
+
+fn names_under(room: &str, sections: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(root().join(room).join("Cargo.toml")).unwrap();
-    let section = text.split("\n[").find(|part| part.starts_with("dependencies]"));
-    let lines = section.unwrap_or_default().lines().skip(1);
+    let parts = text.split("\n[").filter(|part| sections.iter().any(|s| part.starts_with(s)));
+    let lines = parts.flat_map(|part| part.lines().skip(1));
     lines.filter_map(|line| Some(line.split_once('=')?.0.trim().to_owned())).collect()
 }
 
@@ -110,7 +114,8 @@ fn every_dependency_has_its_reason() {
     let words: Vec<&str> =
         reasons.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_')).collect();
     for room in ROOMS {
-        for dependency in dependencies(room) {
+        let sections = ["dependencies]", "dev-dependencies]", "build-dependencies]"];
+        for dependency in names_under(room, &sections) {
             let is_room = ROOMS.contains(&dependency.as_str());
             assert!(is_room || words.contains(&dependency.as_str()), "{dependency} of {room}");
         }

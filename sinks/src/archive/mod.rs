@@ -136,6 +136,13 @@ impl Definition for Archive {
         }
         found
     }
+
+    fn check_input(&self, config: &Value, kind: Kind) -> Vec<(String, String)> {
+        let by = Config::deserialize(config).ok().and_then(|config| config.partition);
+        let at = by.unwrap_or_default().iter().position(|by| *by == PartitionBy::Timeframe);
+        let told = |at| (format!("partition[{at}]"), format!("{kind} have no timeframe"));
+        at.filter(|_| kind != Kind::Candles).map(told).into_iter().collect()
+    }
 }
 
 impl SinkDefinition for Archive {

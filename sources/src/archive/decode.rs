@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use dataflows::fault::Fault;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use proto::decimal::{Price, Quantity};
@@ -65,6 +65,38 @@ struct Scratch {
     volume: Numbers,
     series: Vec<u32>,
     matrix: Matrix,
+    identified: Identified,
+}
+
+/// Which rows have their sequence from their source, and so an identity.
+#[derive(Debug, Default)]
+enum Identified {
+    /// All that have a sequence.
+    #[default]
+    All,
+    None,
+    /// These.
+    Some(BooleanArray),
+}
+
+impl Identified {
+    /// Reads the column of our own archives; one of another type means something else.
+    fn new(column: Option<&ArrayRef>) -> Self {
+        let Some(flags) = column.and_then(|array| array.as_boolean_opt()) else { return Self::All };
+        match flags.true_count() {
+            0 => Self::None,
+            count if count == flags.len() => Self::All,
+            _ => Self::Some(flags.clone()),
+        }
+    }
+
+    fn is(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Some(flags) => row < flags.len() && flags.is_valid(row) && flags.value(row),
+        }
+    }
 }
 
 /// Decodes one row group.
@@ -165,6 +197,7 @@ impl Decoder {
             && !scratch.time.has_none
             && !scratch.nanos.has_none
             && !scratch.sequence.has_none
+            && !matches!(scratch.identified, Identified::Some(_))
             && prices.iter().all(|numbers| !numbers.has_none)
             && (!scratch.volume.has_none || self.places.get(Role::Volume).is_none());
         let chunk = if is_whole {
@@ -183,7 +216,8 @@ impl Decoder {
     ) -> Result<(), Fault> {
         let rows = batch.num_rows();
         let shown = self.plan.shown(self.entry.file);
-        let Scratch { time, nanos, sequence, bid, ask, last, volume, .. } = self.scratch.as_mut();
+        let Scratch { time, nanos, sequence, identified, bid, ask, last, volume, .. } =
+            self.scratch.as_mut();
         let column = |role: Role| self.places.get(role).and_then(|at| batch.columns().get(at));
         let fault = |role: Role, error: String| {
             Fault::stop(shown.clone(), format!("the column for `{}`: {error}", role.name()))
@@ -202,6 +236,7 @@ impl Decoder {
                 .map_err(|error| fault(Role::Sequence, error))?,
             None => sequence.fill(0, rows),
         }
+        *identified = Identified::new(column(Role::Identified));
         for (role, digits, out, reason) in [
             (Role::Bid, Price::DIGITS, bid, "bad_price"),
             (Role::Ask, Price::DIGITS, ask, "bad_price"),
@@ -239,7 +274,11 @@ impl Decoder {
 
     fn flags(&self) -> u32 {
         let flag = |role: Role, bit: u32| if self.places.get(role).is_some() { bit } else { 0 };
-        flag(Role::Volume, Tick::HAS_VOLUME) | flag(Role::Sequence, Tick::HAS_SEQUENCE)
+        let flags = flag(Role::Volume, Tick::HAS_VOLUME) | flag(Role::Sequence, Tick::HAS_SEQUENCE);
+        match self.scratch.identified {
+            Identified::None => flags & !Tick::HAS_SEQUENCE,
+            Identified::All | Identified::Some(_) => flags,
+        }
     }
 
     /// Every row is good: one pass without a question.
@@ -327,8 +366,8 @@ impl Decoder {
             flags &= !Tick::HAS_VOLUME;
         }
         let given = value(&scratch.sequence).and_then(|sequence| u64::try_from(sequence).ok());
-        let given = given.filter(|_| flags & Tick::HAS_SEQUENCE != 0);
-        if given.is_none() {
+        let given = given.filter(|_| self.places.get(Role::Sequence).is_some());
+        if given.is_none() || !scratch.identified.is(row) {
             flags &= !Tick::HAS_SEQUENCE;
         }
         Ok(Tick {

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int16Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int16Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::array::{Decimal128Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use dataflows::component::source::Range;
@@ -224,6 +226,26 @@ fn our_own_archive_comes_back_exactly() {
     assert_eq!(second.time.ns(), MONDAY * 1_000 + 1_001);
     assert_eq!((second.sequence, second.flags), (1, Tick::HAS_VOLUME));
     assert_eq!((second.last, second.volume.to_string()), (Price::MAX, "1.5".to_owned()));
+}
+
+#[test]
+fn a_sequence_that_only_counts_rows_is_no_identity_when_it_comes_back() {
+    for identified in [[true, true], [false, false], [true, false]] {
+        let folder = tempfile::tempdir().unwrap();
+        let times = TimestampMicrosecondArray::from(vec![MONDAY, MONDAY + 1]).with_timezone("UTC");
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("time", Arc::new(times)),
+            ("sequence", Arc::new(Int64Array::from(vec![7, 8]))),
+            ("identified", Arc::new(BooleanArray::from(identified.to_vec()))),
+            ("bid", Arc::new(Float64Array::from(vec![1.5, 1.6]))),
+        ];
+        write_columns(&folder.path().join("a.parquet"), columns, 10);
+        let config = json!({"path": "a.parquet", "source": "ib", "instrument": "EURUSD"});
+        let drained = drain(&Archive, &config, None, &context(folder.path())).unwrap();
+        let found: Vec<_> =
+            drained.ticks.iter().map(|t| (t.sequence, t.has(Tick::HAS_SEQUENCE))).collect();
+        assert_eq!(found, [(7, identified[0]), (8, identified[1])]);
+    }
 }
 
 #[test]

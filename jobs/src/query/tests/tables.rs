@@ -97,18 +97,18 @@ fn a_job_offers_its_tables_and_its_archives() {
         ("keep", "archive", json!({"path": "keep"})),
         ("screen", "print", json!({})),
     ];
-    let tables = tables_of(&plan(&sources, &sinks), Path::new("/root")).unwrap();
+    let tables = tables_of(&plan(&sources, &sinks), Path::new("/there")).unwrap();
     let found: Vec<_> = tables.iter().map(|t| (t.name(), t.kind(), t.place())).collect();
     let place = str::to_owned;
     assert_eq!(
         found,
         [
-            ("candles", TableKind::Sqlite, place("sqlite:/root/out/c.db")),
+            ("candles", TableKind::Sqlite, place("sqlite:/there/out/c.db")),
             ("other", TableKind::Sqlite, place("sqlite:/data/d.db")),
             ("s.candles_1m", TableKind::Postgres, place("postgres://u@h:1/d")),
-            ("keep", TableKind::Parquet, place("/root/keep")),
-            ("history", TableKind::Parquet, place("/root/a, /root/b")),
-            ("bars", TableKind::Parquet, place("/root/bars.parquet")),
+            ("keep", TableKind::Parquet, place("/there/keep")),
+            ("history", TableKind::Parquet, place("/there/a, /there/b")),
+            ("bars", TableKind::Parquet, place("/there/bars.parquet")),
         ]
     );
     assert!(!format!("{tables:?}").contains("geheim"));
@@ -125,7 +125,7 @@ fn one_query_cannot_read_a_server_and_files() {
         ("far", "table", json!({"url": "postgres://u:geheim@h:2/d"})),
         ("keep", "archive", json!({"path": "keep"})),
     ];
-    let tables = tables_of(&plan(&[], &sinks), Path::new("/root")).unwrap();
+    let tables = tables_of(&plan(&[], &sinks), Path::new("/there")).unwrap();
     let message = refusal(&tables, "SELECT * FROM live JOIN keep USING (x)");
     assert!(message.starts_with("query: live is on PostgreSQL, keep is not"), "{message}");
     let message = refusal(&tables, "SELECT * FROM live, far");
