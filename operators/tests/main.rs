@@ -13,4 +13,6 @@ mod real;
 #[cfg(test)]
 mod semantics;
 #[cfg(test)]
+mod small;
+#[cfg(test)]
 mod support;

@@ -1,7 +1,12 @@
 //! Sinks against real databases, real files and the programs that read them.
 
+#[cfg(test)]
 mod archive;
+#[cfg(test)]
 mod file;
+#[cfg(test)]
 mod readers;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod table;

@@ -45,7 +45,8 @@ pub(crate) fn check(
         }
         is_whole = false;
         // Later items first, so that the others stay where they are.
-        if !here.iter().rev().fold(false, |any, path| rest.leave_out(path) || any) {
+        let left_out = here.iter().rev().filter(|path| rest.leave_out(path)).count();
+        if left_out == 0 {
             break;
         }
     }

@@ -8,7 +8,9 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde_json::{Value, json};
 
-use crate::rig::{self, Shape, Step, all, cut, cuts, every_second, rejects, seconds, shapes};
+use crate::small::rig::{
+    self, Shape, Step, all, cut, cuts, every_second, rejects, seconds, shapes,
+};
 
 /// 2024-01-01, in seconds.
 const DAY: i64 = 1_704_067_200;

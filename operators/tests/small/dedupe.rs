@@ -8,7 +8,7 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde_json::{Value, json};
 
-use crate::rig::{self, Shape, all, cut, cuts, every_second, seconds, shapes};
+use crate::small::rig::{self, Shape, all, cut, cuts, every_second, seconds, shapes};
 
 fn tick(at: i64, sequence: u64, flags: u32) -> Tick {
     Tick { time: seconds(at), sequence, flags, bid: Price::from_units(7), ..Tick::default() }

@@ -5,7 +5,7 @@ use proto::series::SeriesTable;
 use proto::tick::Tick;
 use serde_json::json;
 
-use crate::rig::{Sample, context, definition};
+use crate::small::rig::{Sample, context, definition};
 
 const NAMES: [&str; 5] = ["clean", "dedupe", "filter", "last", "throttle"];
 

@@ -9,8 +9,8 @@ use proto::series::{SeriesId, SeriesTable};
 use proto::tick::Tick;
 use serde_json::{Value, json};
 
-use crate::last::candle;
-use crate::rig::{self, SERIES, Sample, Shape, all, cut, cuts, every_second, shapes};
+use crate::small::last::candle;
+use crate::small::rig::{self, SERIES, Sample, Shape, all, cut, cuts, every_second, shapes};
 
 /// Which of `rows`, by place, match; the others are on the other output.
 fn matching<T: Sample + PartialEq>(config: &Value, rows: &[T]) -> Vec<usize> {

@@ -11,7 +11,7 @@ use proto::tick::Tick;
 use proto::timeframe::Timeframe;
 use serde_json::json;
 
-use crate::rig::{self, Shape, by_epoch, cut, cuts, every_second, seconds, shapes};
+use crate::small::rig::{self, Shape, by_epoch, cut, cuts, every_second, seconds, shapes};
 
 /// A candle of series `series` that starts `start` seconds after 1970.
 pub(crate) fn candle(

@@ -9,8 +9,8 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde_json::json;
 
-use crate::last::{candle, candles, ticks};
-use crate::rig::{self, Sample, Shape, Step, by_epoch, cut, cuts, seconds, shapes};
+use crate::small::last::{candle, candles, ticks};
+use crate::small::rig::{self, Sample, Shape, Step, by_epoch, cut, cuts, seconds, shapes};
 
 /// Epochs with their clocks, in tenths of a second.
 fn steps<T: Clone>(epochs: &[(i64, &[T])]) -> Vec<Step<T>> {

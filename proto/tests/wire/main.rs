@@ -1,10 +1,14 @@
 //! What holds for every record and every codec: one binary, because linking is slow.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
 mod malformed;
+#[cfg(test)]
 mod python;
+#[cfg(test)]
 mod round_trip;
+#[cfg(test)]
 mod strategies;
