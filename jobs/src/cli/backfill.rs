@@ -1,23 +1,21 @@
 //! `tapeflow backfill`: a range of the past, computed anew by the job's own operators from its
 //! archive, and swapped in all or nothing.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use dataflows::component::source::Range;
-use dataflows::job::plan::{Origin, Plan, SourcePlan};
-use dataflows::kind::Kind;
+use dataflows::job::plan::Plan;
 use proto::event_time::EventTime;
 use proto::timeframe::Timeframe;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::catalog::CATALOG;
 use crate::cli::Session;
 use crate::cli::drive::Drive;
 use crate::cli::failure::{Failure, complain};
 use crate::cli::load::JobArgument;
+use crate::cli::replay::rewrite;
 use crate::cli::report::{Output, summarise};
 
 /// Compute a range anew from the archive and replace it, all or nothing.
@@ -76,83 +74,14 @@ impl Backfill {
         let started = Instant::now();
         let drive = Drive { root: self.root, range: Some((replace, read)) };
         let report = drive.run(&plan, session)?;
+        if !report.complete {
+            complain("nothing was replaced; the same command begins anew");
+        }
         if self.dry_run {
             complain("dry run: nothing was changed; these rows would have been written:");
         }
-        summarise(&report, started.elapsed(), self.output)
+        summarise(report, started.elapsed(), self.output, &plan.secrets)
     }
-}
-
-/// Turns a job into its backfill: sources become archives, sinks that cannot replace a range are
-/// left out. Gives the plan and what is to be said about it.
-fn rewrite(plan: &Plan) -> Result<(Plan, Vec<String>), Failure> {
-    let mut plan = plan.clone();
-    let mut notes = Vec::new();
-    let mut archives = BTreeSet::new();
-    let mut sources = Vec::new();
-    for source in &plan.sources {
-        let archive = tick_archive(&plan, &source.id);
-        if let Some((sink, path)) = archive {
-            notes.push(format!("source {}: ticks from the archive {path}", source.id));
-            archives.insert(sink);
-            sources.push(archive_source(source, &path)?);
-        } else if source.definition.is_bounded(&source.config) {
-            notes.push(format!("source {}: read as the job says", source.id));
-            sources.push(source.clone());
-        } else {
-            return Err(Failure::Usage(format!(
-                "sources.{}: a {} cannot be read again; give the job a sink `type: archive` with \
-                 its ticks as input",
-                source.id,
-                source.definition.name()
-            )));
-        }
-    }
-    plan.sources = sources;
-    plan.sinks.retain(|sink| {
-        let takes_part = sink.kind != Kind::Rejects
-            && sink.definition.replaces()
-            && !archives.contains(&sink.id);
-        let what = if takes_part { "its range is replaced" } else { "takes no part" };
-        notes.push(format!("sink {}: {what}", sink.id));
-        takes_part
-    });
-    if plan.sinks.is_empty() {
-        return Err(Failure::Usage(
-            "the job has no sink whose range can be replaced; expected a table or an archive of \
-             candles"
-                .to_owned(),
-        ));
-    }
-    Ok((plan, notes))
-}
-
-/// Finds the archive sink that keeps the ticks of `source`, and its path.
-fn tick_archive(plan: &Plan, source: &str) -> Option<(String, String)> {
-    let mut reached: BTreeSet<&str> = BTreeSet::from([source]);
-    let touches = |reached: &BTreeSet<&str>, origins: &[Origin]| {
-        origins.iter().any(|origin| reached.contains(origin.id.as_str()))
-    };
-    for operator in plan.operators.iter().filter(|operator| operator.kind == Kind::Ticks) {
-        if operator.output_kinds().first() == Some(&Kind::Ticks)
-            && touches(&reached, &operator.inputs)
-        {
-            reached.insert(&operator.id);
-        }
-    }
-    let sink = plan.sinks.iter().find(|sink| {
-        sink.definition.name() == "archive"
-            && sink.kind == Kind::Ticks
-            && touches(&reached, &sink.inputs)
-    })?;
-    Some((sink.id.clone(), sink.config.get("path")?.as_str()?.to_owned()))
-}
-
-fn archive_source(source: &SourcePlan, path: &str) -> Result<SourcePlan, Failure> {
-    let definition = CATALOG
-        .source("archive")
-        .ok_or_else(|| Failure::Fault("the catalog has no source `archive`".to_owned()))?;
-    Ok(SourcePlan { id: source.id.clone(), definition, config: json!({ "path": path }) })
 }
 
 /// Replaces every sink by one that only counts.

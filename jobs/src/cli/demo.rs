@@ -31,7 +31,7 @@ impl Demo {
         );
         let started = Instant::now();
         let report = Drive::default().run(&plan, session)?;
-        summarise(&report, started.elapsed(), Output::Table)?;
+        summarise(report, started.elapsed(), Output::Table, &plan.secrets)?;
         complain(NEXT);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use dataflows::job::mistake::Mistake;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Session;
@@ -15,7 +16,7 @@ use crate::cli::report::{Output, summarise};
 /// Bring foreign tick files into the archive.
 ///
 /// CSV, JSON, JSON lines and Parquet, told apart by their names. What cannot be read as a tick goes
-/// to a file beside the archive, with its place and the reason.
+/// to a file beside the archive, with its place and the reason; each import writes it anew.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// Files, or patterns such as `ticks/*.csv`
@@ -58,16 +59,27 @@ fn scalar(text: &str) -> Value {
     }
 }
 
+/// Nobody has written the job's text: its mistakes are told by their paths, not their lines.
+fn by_path(failure: Failure) -> Failure {
+    let Failure::Mistakes(found) = failure else { return failure };
+    let tell = |mistake: &Mistake| {
+        let path = mistake.path.trim_start_matches("sources.files.");
+        let hint = mistake.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("{path}: {}{hint}", mistake.message)
+    };
+    Failure::Usage(found.0.iter().map(tell).collect::<Vec<_>>().join("\nerror: "))
+}
+
 impl Import {
     pub(crate) fn call(self, session: &Session) -> Result<(), Failure> {
         let job = self.job();
         let text = serde_json::to_string_pretty(&job)
             .map_err(|error| Failure::Fault(format!("the import's job: {error}")))?;
         // JSON is YAML: the import is an ordinary job and is checked like one.
-        let plan = check(&text, &PathBuf::from("import"))?;
+        let plan = check(&text, &PathBuf::from("import")).map_err(by_path)?;
         let started = Instant::now();
         let report = Drive::default().run(&plan, session)?;
-        summarise(&report, started.elapsed(), self.output)
+        summarise(report, started.elapsed(), self.output, &plan.secrets)
     }
 
     fn job(&self) -> Value {

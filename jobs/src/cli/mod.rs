@@ -14,6 +14,7 @@ mod import;
 mod load;
 mod logging;
 mod query;
+mod replay;
 mod report;
 mod run;
 mod schema;

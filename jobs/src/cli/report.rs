@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use dataflows::driver::RunReport;
+use dataflows::job::variables::Secrets;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::cli::failure::{Failure, complain, print};
@@ -18,12 +19,20 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Prints the summary of a run, and makes an interrupted one a failure.
-pub(crate) fn summarise(report: &RunReport, took: Duration, output: Output) -> Result<(), Failure> {
+/// Prints the summary of a run, with secrets taken out, and makes an interrupted one a failure.
+pub(crate) fn summarise(
+    mut report: RunReport,
+    took: Duration,
+    output: Output,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    for place in report.sinks.iter_mut().flat_map(|(_, sink)| &mut sink.places) {
+        *place = secrets.redact(place);
+    }
     match output {
-        Output::Table => complain(&readable(report, took)),
+        Output::Table => complain(&readable(&report, took)),
         Output::Json => {
-            let text = serde_json::to_string(report)
+            let text = serde_json::to_string(&report)
                 .map_err(|error| Failure::Fault(format!("the summary: {error}")))?;
             print(&format!("{text}\n"))?;
         }
