@@ -12,7 +12,7 @@ mod recheck;
 pub mod reference;
 mod run;
 pub mod schema;
-mod suggest;
+pub mod suggest;
 mod tree;
 pub mod variables;
 mod words;

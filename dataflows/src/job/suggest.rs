@@ -4,10 +4,7 @@
 const WRONG_BYTES_MAX: usize = 64;
 
 /// Finds the candidate that somebody who wrote `wrong` most likely meant.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > WRONG_BYTES_MAX {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dataflows::job::reference;
+use dataflows::job::suggest::nearest;
 
 use crate::catalog::CATALOG;
 use crate::cli::failure::{Failure, print};
@@ -28,9 +29,14 @@ impl Components {
         let Some(name) = self.name else { return print(&list()) };
         match reference::text(&CATALOG, &name) {
             Some(text) => print(&text),
-            None => Err(Failure::Usage(format!(
-                "no component is called `{name}`; `tapeflow components` lists them all"
-            ))),
+            None => {
+                let names = CATALOG.all().into_iter().map(|(_, definition)| definition.name());
+                let hint = nearest(&name, names);
+                let hint = hint.map_or_else(String::new, |n| format!(", did you mean `{n}`?"));
+                Err(Failure::Usage(format!(
+                    "no component is called `{name}`{hint}; `tapeflow components` lists them all"
+                )))
+            }
         }
     }
 }

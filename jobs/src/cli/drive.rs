@@ -38,7 +38,9 @@ impl Drive {
         let status = Arc::new(Status::new(plan));
         let outcome = thread::scope(|scope| {
             let worker = scope.spawn(|| run(plan, options, status.clone()));
-            if session.progress {
+            // A console's rows and a bar would write over one another.
+            let prints = plan.sinks.iter().any(|sink| sink.definition.name() == "console");
+            if session.progress && !prints {
                 draw(&status, || worker.is_finished());
             }
             worker.join().unwrap_or_else(|_| Err(Fault::defect("the run", "a panic")))

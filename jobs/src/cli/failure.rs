@@ -49,7 +49,7 @@ impl Failure {
                 ExitCode::from(1)
             }
             Self::Interrupted => {
-                complain("interrupted: what was read has been applied, nothing is half-written");
+                complain("interrupted: nothing is half-written");
                 ExitCode::from(130)
             }
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dataflows::job::lint;
 use dataflows::job::plan::Plan;
+use dataflows::job::suggest::nearest;
 
 use crate::catalog::CATALOG;
 use crate::cli::failure::Failure;
@@ -35,9 +36,11 @@ impl JobArgument {
         }
         let refused = |error: &dyn std::fmt::Display| {
             let names: Vec<&str> = shipped::SHIPPED.iter().map(|job| job.name).collect();
-            let shown = self.job.display();
+            let shown = self.job.display().to_string();
+            let hint = nearest(&shown, names.iter().copied());
+            let hint = hint.map_or_else(String::new, |name| format!("; did you mean {name}?"));
             Failure::Usage(format!(
-                "{shown}: {error}; expected a job file or one of {}",
+                "{shown}: {error}; expected a job file or one of {}{hint}",
                 names.join(", ")
             ))
         };

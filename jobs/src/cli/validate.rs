@@ -1,8 +1,9 @@
 //! `tapeflow validate`: every mistake of a job file at once.
 
 use clap::Args;
+use dataflows::job::mistake::Mistakes;
 
-use crate::cli::failure::{Failure, print};
+use crate::cli::failure::{Failure, complain, print};
 use crate::cli::load::JobArgument;
 
 /// Check a job file and report every mistake at once.
@@ -16,6 +17,7 @@ pub(crate) struct Validate {
 impl Validate {
     pub(crate) fn call(self) -> Result<(), Failure> {
         let mut mistakes = Vec::new();
+        let mut unread = Vec::new();
         for job in self.jobs {
             match (JobArgument { job: job.clone() }).load() {
                 Ok(plan) => {
@@ -23,12 +25,17 @@ impl Validate {
                     print(&format!("{}: ok ({}, {parts} components)\n", job.display(), plan.name))?;
                 }
                 Err(Failure::Mistakes(found)) => mistakes.extend(found.0),
+                Err(Failure::Usage(message)) => unread.push(message),
                 Err(other) => return Err(other),
             }
         }
-        if mistakes.is_empty() {
-            return Ok(());
+        let unread = unread.join("\nerror: ");
+        match (mistakes.is_empty(), unread.is_empty()) {
+            (true, true) => return Ok(()),
+            (true, false) => return Err(Failure::Usage(unread)),
+            (false, true) => {}
+            (false, false) => complain(&format!("error: {unread}")),
         }
-        Err(Failure::Mistakes(dataflows::job::mistake::Mistakes(mistakes)))
+        Err(Failure::Mistakes(Mistakes(mistakes)))
     }
 }

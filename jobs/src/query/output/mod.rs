@@ -71,7 +71,7 @@ impl<'a> Output<'a> {
         file: Option<&Path>,
     ) -> Result<Self, Fault> {
         if format == Format::Parquet && file.is_none() {
-            let message = "Parquet goes to a file only; name one with --output FILE";
+            let message = "Parquet goes to a file only; name one with --file FILE";
             return Err(Fault::job("query", message));
         }
         let rows: Box<dyn Rows> = match format {

@@ -97,7 +97,7 @@ fn a_value_that_does_not_fit_its_column_leaves_the_old_file_as_it_was() {
     assert_eq!(std::fs::read(&file).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let missing = run(&[], "SELECT 1", Format::Parquet, &mut Vec::new(), None, &never());
-    assert!(missing.unwrap_err().to_string().contains("--output"));
+    assert!(missing.unwrap_err().to_string().contains("--file"));
     assert!(refusal(&[], "SELECT absent").contains("no such column"));
 }
 
