@@ -172,6 +172,7 @@ pub fn run(job: &str) -> Result<dataflows::driver::RunReport, String> {
         root: std::path::PathBuf::new(),
         range: None,
         read: None,
+        enough: None,
         stop: Arc::default(),
         threads: 1,
     };

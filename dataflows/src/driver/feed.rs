@@ -95,6 +95,9 @@ impl<'run> Feed<'run> {
                 if !self.mint(false) {
                     return;
                 }
+                if self.has_enough() {
+                    break;
+                }
             }
         }
         self.advance_event_clock();
@@ -146,6 +149,14 @@ impl<'run> Feed<'run> {
                 }
             }
         }
+    }
+
+    fn has_enough(&self) -> bool {
+        let watermarks = self.stamp.watermarks();
+        let enough = self.shared.options.enough;
+        enough.is_some_and(|enough| {
+            !watermarks.is_empty() && watermarks.iter().all(|watermark| *watermark >= enough)
+        })
     }
 
     fn wait(&self, intake: &Receiver<Intake>) -> Option<Intake> {

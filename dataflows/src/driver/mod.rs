@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proto::event_time::EventTime;
 use proto::series::SeriesTable;
 
 use crate::component::sink::{Ending, SinkContext, SinkReport};
@@ -47,6 +48,10 @@ pub struct Options {
     pub range: Option<Range>,
     /// What sources read for it: somewhat more on both sides, so that windows are whole.
     pub read: Option<Range>,
+    /// With `read`: when every feed has come so far, the rest need not be read. Beyond it lie days in
+    /// which the market may be closed, and only a tick behind them shows that a window before them
+    /// is whole.
+    pub enough: Option<EventTime>,
     /// Set by the user's interrupt: the run then ends in good order.
     pub stop: Arc<AtomicBool>,
     /// How many threads each source may keep busy with decoding.

@@ -267,8 +267,14 @@ impl Rig {
             ..Plan::default()
         };
         let status = Arc::new(Status::new(&plan));
-        let options =
-            Options { root: PathBuf::new(), range: None, read: None, stop: self.stop, threads: 1 };
+        let options = Options {
+            root: PathBuf::new(),
+            range: None,
+            read: None,
+            enough: None,
+            stop: self.stop,
+            threads: 1,
+        };
         let outcome = run(&plan, options, status);
         let seen = memory.lock().unwrap().clone();
         (outcome, seen)

@@ -62,17 +62,14 @@ impl Backfill {
         }
         let (plan, notes) = rewrite(&plan)?;
         let replace = Range { from: self.from, to: self.to, instruments: self.instruments.clone() };
-        let read = widen(&replace, longest_window(&plan));
+        let (read, enough) = widen(&replace, longest_window(&plan));
         for note in &notes {
             complain(note);
         }
-        complain(&format!(
-            "reading [{}, {}), replacing [{}, {})",
-            read.from, read.to, self.from, self.to
-        ));
+        complain(&format!("reading from {} on, replacing [{}, {})", read.from, self.from, self.to));
         let plan = if self.dry_run { counting(plan) } else { plan };
         let started = Instant::now();
-        let drive = Drive { root: self.root, range: Some((replace, read)) };
+        let drive = Drive { root: self.root, range: Some((replace, read)), enough: Some(enough) };
         let report = drive.run(&plan, session)?;
         if !report.complete {
             complain("nothing was replaced; the same command begins anew");
@@ -107,14 +104,20 @@ fn longest_window(plan: &Plan) -> i64 {
     frames.map(Timeframe::ns).max().unwrap_or(0)
 }
 
+/// How long a market can be closed: a weekend between holidays.
+const CLOSED: i64 = 5 * 86_400_000_000_000;
+
 /// What has to be read for `range`: a window before it, so that what came before is known, and a
 /// window behind it, so that windows that start within it are whole (an hour more on both sides for
-/// days that daylight saving makes longer).
-fn widen(range: &Range, window: i64) -> Range {
+/// days that daylight saving makes longer). Behind that it goes on over days without a market until
+/// every feed has shown a tick; gives the range, and the moment from which on that is enough.
+fn widen(range: &Range, window: i64) -> (Range, EventTime) {
     let margin = if window == 0 { 0 } else { window.saturating_add(3_600_000_000_000) };
-    Range {
+    let enough = range.to.ns().saturating_add(margin);
+    let read = Range {
         from: EventTime::from_ns(range.from.ns().saturating_sub(margin)),
-        to: EventTime::from_ns(range.to.ns().saturating_add(margin)),
+        to: EventTime::from_ns(enough.saturating_add(CLOSED)),
         instruments: range.instruments.clone(),
-    }
+    };
+    (read, EventTime::from_ns(enough))
 }

@@ -11,6 +11,7 @@ use dataflows::driver::{Options, RunReport, run};
 use dataflows::fault::Fault;
 use dataflows::job::plan::Plan;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::event_time::EventTime;
 
 use crate::cli::Session;
 use crate::cli::failure::Failure;
@@ -22,6 +23,8 @@ pub(crate) struct Drive {
     pub(crate) root: Option<PathBuf>,
     /// A backfill: the range that it replaces, and what it reads for it.
     pub(crate) range: Option<(Range, Range)>,
+    /// With a range: when every feed has come so far, the rest need not be read.
+    pub(crate) enough: Option<EventTime>,
 }
 
 impl Drive {
@@ -34,7 +37,8 @@ impl Drive {
         };
         let (range, read) = self.range.unzip();
         let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let options = Options { root, range, read, stop: session.stop.clone(), threads };
+        let (enough, stop) = (self.enough, session.stop.clone());
+        let options = Options { root, range, read, enough, stop, threads };
         let status = Arc::new(Status::new(plan));
         let outcome = thread::scope(|scope| {
             let worker = scope.spawn(|| run(plan, options, status.clone()));
