@@ -21,12 +21,16 @@ use crate::moment::Moment;
 #[derive(Debug)]
 pub struct Emit {
     outputs: Vec<Rows>,
+    /// By output: room that a run of candles starts with, by the length of the one before, so that
+    /// a steady stream is written in place instead of being moved as it grows.
+    room: Vec<usize>,
 }
 
 impl Emit {
     /// Makes empty runs of these kinds.
     pub fn new(kinds: &[Kind]) -> Self {
-        Self { outputs: kinds.iter().map(|kind| Rows::empty(*kind)).collect() }
+        let outputs = kinds.iter().map(|kind| Rows::empty(*kind)).collect();
+        Self { outputs, room: vec![0; kinds.len()] }
     }
 
     /// The run of ticks of output `number`.
@@ -46,9 +50,15 @@ impl Emit {
     /// # Panics
     /// When the output is not there or carries something else: a mistake in the operator.
     #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    #[inline]
     pub fn candles(&mut self, number: usize) -> &mut Vec<Candle> {
         match self.outputs.get_mut(number) {
-            Some(Rows::Candles(rows)) => rows,
+            Some(Rows::Candles(rows)) => {
+                if rows.capacity() == 0 {
+                    rows.reserve(self.room.get(number).copied().unwrap_or(0));
+                }
+                rows
+            }
             other => panic!("output {number} carries {:?}, not candles", other.map(|o| o.kind())),
         }
     }
@@ -68,6 +78,9 @@ impl Emit {
     /// Takes what output `number` has, leaving it empty.
     pub fn take(&mut self, number: usize) -> Rows {
         self.outputs.get_mut(number).map_or(Rows::Rejects(Vec::new()), |rows| {
+            if let Some(room) = self.room.get_mut(number) {
+                *room = rows.len() + rows.len() / 8;
+            }
             let kind = rows.kind();
             std::mem::replace(rows, Rows::empty(kind))
         })

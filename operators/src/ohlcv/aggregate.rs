@@ -59,6 +59,7 @@ impl Track {
         }
     }
 
+    #[inline]
     fn merge(&mut self, other: &Self) {
         self.high = self.high.max(other.high);
         self.low = self.low.min(other.low);
@@ -89,20 +90,88 @@ impl Track {
     }
 }
 
+/// An [`Aggregate`] without what it knows of the ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    price: Track,
+    ticks: u64,
+    volume: i64,
+}
+
 /// What a window knows of its ticks.
+///
+/// Where ticks carry no ask, `ask` stays [`Track::EMPTY`] and its cache line is never touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Aggregate {
     price: Track,
-    ask: Track,
     ticks: u64,
     volume: i64,
     has_volume: bool,
+    has_ask: bool,
+    ask: Track,
 }
 
 impl Aggregate {
     /// No ticks.
-    pub const EMPTY: Self =
-        Self { price: Track::EMPTY, ask: Track::EMPTY, ticks: 0, volume: 0, has_volume: false };
+    pub const EMPTY: Self = Self {
+        price: Track::EMPTY,
+        ticks: 0,
+        volume: 0,
+        has_volume: false,
+        has_ask: false,
+        ask: Track::EMPTY,
+    };
+
+    /// Makes it [`Aggregate::EMPTY`].
+    #[inline]
+    pub fn clear(&mut self) {
+        self.price = Track::EMPTY;
+        (self.ticks, self.volume, self.has_volume) = (0, 0, false);
+        if self.has_ask {
+            (self.has_ask, self.ask) = (false, Track::EMPTY);
+        }
+    }
+
+    /// Takes over what another one knows.
+    #[inline]
+    pub fn copy_from(&mut self, other: &Self) {
+        self.price = other.price;
+        (self.ticks, self.volume, self.has_volume) = (other.ticks, other.volume, other.has_volume);
+        if self.has_ask || other.has_ask {
+            (self.has_ask, self.ask) = (other.has_ask, other.ask);
+        }
+    }
+
+    /// Puts one together from its parts.
+    pub(super) fn from_parts(part: &Part, has_volume: bool, ask: Option<&Track>) -> Self {
+        Self {
+            price: part.price,
+            ticks: part.ticks,
+            volume: part.volume,
+            has_volume,
+            has_ask: ask.is_some(),
+            ask: ask.copied().unwrap_or(Track::EMPTY),
+        }
+    }
+
+    /// Everything but the ask and [`Aggregate::has_volume`], by itself.
+    #[inline]
+    pub(super) const fn part(&self) -> Part {
+        Part { price: self.price, ticks: self.ticks, volume: self.volume }
+    }
+
+    /// Tells whether any tick had a size.
+    #[inline]
+    pub(super) const fn has_volume(&self) -> bool {
+        self.has_volume
+    }
+
+    /// What is known of the ask.
+    #[inline]
+    pub(super) fn ask_track(&self) -> Option<&Track> {
+        self.has_ask.then_some(&self.ask)
+    }
 
     /// Adds a tick. Gives false, with nothing changed, where eighteen digits do not hold the
     /// volume.
@@ -119,6 +188,7 @@ impl Aggregate {
         self.ticks += 1;
         self.price.add(sample.key, sample.price);
         if sample.ask != 0 {
+            self.has_ask = true;
             self.ask.add(sample.key, sample.ask);
         }
         true
@@ -144,10 +214,12 @@ impl Aggregate {
 
     /// Merges the ticks of another window. Gives false where eighteen digits do not hold the
     /// volume, which then stops at the greatest that they hold.
+    #[inline]
     #[must_use]
     pub fn merge(&mut self, other: &Self) -> bool {
         self.price.merge(&other.price);
-        if !other.ask.is_empty() {
+        if other.has_ask {
+            self.has_ask = true;
             self.ask.merge(&other.ask);
         }
         self.ticks += other.ticks;
@@ -174,7 +246,7 @@ impl Aggregate {
 
     /// OHLC of the ask, if there is one.
     pub fn ask(&self) -> Option<Ohlc> {
-        (!self.ask.is_empty()).then(|| self.ask.ohlc())
+        self.has_ask.then(|| self.ask.ohlc())
     }
 
     /// The last price, in units.
@@ -184,7 +256,7 @@ impl Aggregate {
 
     /// The last ask, in units; 0 where there is none.
     pub fn ask_close(&self) -> i64 {
-        if self.ask.is_empty() { 0 } else { self.ask.close }
+        if self.has_ask { self.ask.close } else { 0 }
     }
 
     /// The sum of the sizes, if any was given.

@@ -26,6 +26,19 @@ impl Days {
     #[inline]
     pub(super) fn of(&mut self, time: i64) -> &TradingDay {
         let time = EventTime::from_ns(time);
+        #[expect(clippy::indexing_slicing, reason = "never empty: `new` puts one in")]
+        let latest = &self.days[0];
+        if !(latest.start <= time && time < latest.end) {
+            self.bring(time);
+        }
+        #[expect(clippy::indexing_slicing, reason = "never empty: nothing takes the last one out")]
+        &self.days[0]
+    }
+
+    /// Makes the day of `time` the first.
+    #[cold]
+    #[inline(never)]
+    fn bring(&mut self, time: EventTime) {
         let place = self.days.iter().position(|day| day.start <= time && time < day.end);
         match place {
             Some(0) => {}
@@ -36,8 +49,5 @@ impl Days {
                 self.days.insert(0, day);
             }
         }
-        // `new` puts one in, and nothing takes the last one out.
-        #[expect(clippy::indexing_slicing, reason = "never empty")]
-        &self.days[0]
     }
 }

@@ -261,8 +261,7 @@ impl Ohlcv {
             let chain = |level: &Level| {
                 let newest = log.get(level.newest);
                 let chain = std::iter::successors(newest, |kept| log.get(kept.before));
-                let mut kept: Vec<Kept> =
-                    chain.take_while(|k| k.end > log.oldest).cloned().collect();
+                let mut kept: Vec<Kept> = chain.take_while(|k| k.end > log.oldest).collect();
                 kept.reverse();
                 kept
             };
@@ -283,7 +282,7 @@ impl Ohlcv {
             for (level, windows) in state.levels.iter_mut().zip(levels) {
                 for mut kept in windows {
                     kept.before = level.newest;
-                    level.newest = self.core.logs.of(state.feed).push(kept);
+                    level.newest = self.core.logs.of(state.feed).push(&kept);
                 }
             }
         }
@@ -399,11 +398,12 @@ impl Core {
         let found = if is_closed {
             let log = self.logs.get(state.feed);
             let kept = log.and_then(|log| log.get(log.find(level.newest, start).0));
-            kept.filter(|kept| kept.start == start).map(|kept| &kept.aggregate)
+            kept.filter(|kept| kept.start == start).map(|kept| kept.aggregate.has_room(sample))
         } else {
-            level.all_open().find(|open| open.start == start).map(|open| &open.aggregate)
+            let open = level.all_open().find(|open| open.start == start);
+            open.map(|open| open.aggregate.has_room(sample))
         };
-        found.unwrap_or(&Aggregate::EMPTY).has_room(sample)
+        found.unwrap_or_else(|| Aggregate::EMPTY.has_room(sample))
     }
 
     /// Notes the windows within which the tick's feed was silent for too long before it.

@@ -7,7 +7,7 @@ use proto::series::SeriesId;
 use crate::ohlcv::OPEN;
 use crate::ohlcv::aggregate::Aggregate;
 use crate::ohlcv::roll::Core;
-use crate::ohlcv::state::{Kept, NOWHERE, SeriesState};
+use crate::ohlcv::state::{Head, SeriesState};
 use crate::ohlcv::window::Window;
 
 impl Core {
@@ -22,20 +22,15 @@ impl Core {
             if aggregate.is_empty() || !is_wanted {
                 continue;
             }
-            let running = Kept {
+            let head = Head {
                 start: window.start,
                 end: window.end,
                 trading_date: window.trading_date,
                 revision: 0,
-                fill_revision: 0,
-                fill_before: 0,
-                before: NOWHERE,
                 flags: 0,
                 is_first: state.levels.get(number).is_some_and(|level| level.tail.is_none()),
-                is_dirty: false,
-                aggregate,
             };
-            if let Some(candle) = self.candle(id, number, &running, Reason::Open) {
+            if let Some(candle) = self.candle((id, number), head, &aggregate, Reason::Open) {
                 emit.candles(OPEN).push(candle);
             }
         }

@@ -65,11 +65,11 @@ impl Core {
             let Some(level) = state.levels.get(number) else { continue };
             let log = self.logs.of(state.feed);
             let (at, next) = log.find(level.newest, start);
-            let next = log.get(next).map(|next| next.start);
-            let Some(kept) = log.get_mut(at) else { continue };
+            let next = log.start_of(next);
+            let Some(mut kept) = log.get(at) else { continue };
             kept.is_dirty = false;
-            let kept = kept.clone();
-            self.give(id, number, &kept, Reason::Late, emit);
+            log.put(at, &kept);
+            self.give((id, number), kept.head(), &kept.aggregate, Reason::Late, emit);
             if self.is_flat
                 && let Some(next) = next
             {
@@ -90,14 +90,14 @@ fn revise(
     is_flat: bool,
 ) -> (bool, bool) {
     let (mut at, next) = log.find(level.newest, window.start);
-    if log.get(at).is_none_or(|kept| kept.start != window.start) {
+    if log.start_of(at) != Some(window.start) {
         // A synthetic candle may stand there: the real one must win over it.
         let fill = match (log.get(at), log.get(next)) {
             (Some(before), _) => before.fill_revision,
             (None, Some(next)) => next.fill_before,
             (None, None) => level.tail.map_or(0, |tail| tail.fill_revision),
         };
-        at = log.push(Kept {
+        at = log.push(&Kept {
             start: window.start,
             end: window.end,
             trading_date: window.trading_date,
@@ -110,19 +110,20 @@ fn revise(
             is_dirty: false,
             aggregate: Aggregate::EMPTY,
         });
-        match log.get_mut(next) {
-            Some(next) => next.before = at,
+        match log.get(next) {
+            Some(kept) => log.put(next, &Kept { before: at, ..kept }),
             None => level.newest = at,
         }
     }
-    let Some(kept) = log.get_mut(at) else { return (true, false) };
+    let Some(mut kept) = log.get(at) else { return (true, false) };
     let is_exact = kept.aggregate.absorb(sample);
     kept.revision = kept.revision.saturating_add(1);
     kept.fill_revision = kept.fill_revision.saturating_add(1);
     let is_new = !std::mem::replace(&mut kept.is_dirty, true);
+    log.put(at, &kept);
     let tail = kept.tail();
-    match log.get_mut(next) {
-        Some(next) => next.fill_before = tail.fill_revision,
+    match log.get(next) {
+        Some(kept) => log.put(next, &Kept { fill_before: tail.fill_revision, ..kept }),
         None => level.tail = Some(tail),
     }
     (is_exact, is_new)

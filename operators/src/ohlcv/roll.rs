@@ -7,9 +7,10 @@ use proto::reject::Reject;
 use proto::series::SeriesId;
 use proto::tick::Tick;
 
+use crate::ohlcv::aggregate::Aggregate;
 use crate::ohlcv::days::Days;
 use crate::ohlcv::log::Logs;
-use crate::ohlcv::state::{Kept, Open, SeriesState};
+use crate::ohlcv::state::{Head, Level, SeriesState, Tail};
 use crate::ohlcv::window::Frame;
 use crate::ohlcv::{CLOSED, DEAD, REVISED};
 
@@ -88,76 +89,76 @@ impl Core {
             let due = state.next_close;
             let Some(number) = state.due.iter().position(|at| *at == due) else { break };
             let Some(level) = state.levels.get_mut(number) else { break };
-            let open = level.take_due(due);
-            if number == 0 && level.slot.is_none() {
+            let covered = if level.slot.close_at == due { None } else { level.expose(due) };
+            if number == 0 && covered.is_none() {
                 (state.hot_from, state.hot_to) = (0, 0);
             }
+            self.close(id, state, number, closing, emit);
+            if let Some(level) = state.levels.get_mut(number) {
+                level.slot.close_at = i64::MAX;
+                if let Some(place) = covered {
+                    level.cover(place);
+                }
+            }
             state.refresh_due(number);
-            self.close(id, state, (number, &open), closing, emit);
             state.refresh_next();
         }
     }
 
-    /// Gives out revision 0 of a window and folds it into the frames above.
+    /// Gives out revision 0 of the window in the slot and folds it into the frames above.
     fn close(
         &mut self,
         id: SeriesId,
         state: &mut SeriesState,
-        (number, open): (usize, &Open),
+        number: usize,
         closing: Closing,
         emit: &mut Emit,
     ) {
         let Some(level) = state.levels.get_mut(number) else { return };
+        let (start, end) = (level.slot.start, level.slot.end);
         let mut flags = 0;
-        if closing.is_last && closing.watermark < open.end {
+        if closing.is_last && closing.watermark < end {
             flags |= Candle::PARTIAL_END;
         }
-        let silent_from = closing.watermark.max(open.start);
-        let is_silent = !closing.is_last && open.end.saturating_sub(silent_from) > self.gap_after;
-        if is_silent || level.gapped.contains(&open.start) {
+        let silent_from = closing.watermark.max(start);
+        let is_silent = !closing.is_last && end.saturating_sub(silent_from) > self.gap_after;
+        if is_silent || level.gapped.contains(&start) {
             flags |= Candle::GAP;
         }
-        level.gapped.retain(|start| *start > open.start);
-        let kept = Kept {
-            start: open.start,
-            end: open.end,
-            trading_date: open.trading_date,
-            revision: 0,
-            fill_revision: 0,
-            fill_before: level.tail.map_or(0, |tail| tail.fill_revision),
-            before: level.newest,
-            flags,
-            is_first: level.tail.is_none(),
-            is_dirty: false,
-            aggregate: open.aggregate,
-        };
+        if !level.gapped.is_empty() {
+            level.gapped.retain(|gapped| *gapped > start);
+        }
+        let fill_before = level.tail.map_or(0, |tail| tail.fill_revision);
+        let is_first = level.tail.is_none();
         if self.is_flat
             && let Some(tail) = level.tail
         {
-            self.fill(id, number, &tail, kept.start, emit);
+            self.fill(id, number, &tail, start, emit);
         }
-        self.give(id, number, &kept, Reason::Closed, emit);
-        level.tail = Some(kept.tail());
+        let open = &level.slot;
+        let trading_date = open.trading_date;
+        let head = Head { start, end, trading_date, revision: 0, flags, is_first };
+        self.give((id, number), head, &open.aggregate, Reason::Closed, emit);
+        let close = (open.aggregate.close(), open.aggregate.ask_close());
+        level.tail = Some(Tail { start, end, close, fill_revision: 0 });
         if self.has_log {
-            level.newest = self.logs.of(state.feed).push(kept);
+            let log = self.logs.of(state.feed);
+            level.newest = log.push_closed(head, fill_before, level.newest, &open.aggregate);
         }
-        self.fold(id, state, number, open, emit);
+        self.fold(id, state, number, emit);
     }
 
-    /// Folds a window that has closed into those that are made of it.
-    fn fold(
-        &mut self,
-        id: SeriesId,
-        state: &mut SeriesState,
-        number: usize,
-        open: &Open,
-        emit: &mut Emit,
-    ) {
+    /// Folds the window in the slot, which has closed, into those that are made of it.
+    #[inline]
+    fn fold(&mut self, id: SeriesId, state: &mut SeriesState, number: usize, emit: &mut Emit) {
         let Some(frame) = self.frames.get(number) else { return };
+        // What is folded into a frame comes from a shorter one.
+        let Some((below, above)) = state.levels.split_at_mut_checked(number + 1) else { return };
+        let Some(Level { slot: open, .. }) = below.last() else { return };
         let mut is_exact = true;
         for target in &frame.targets {
             let (Some(frame), Some(level)) =
-                (self.frames.get(*target), state.levels.get_mut(*target))
+                (self.frames.get(*target), above.get_mut(*target - number - 1))
             else {
                 continue;
             };
@@ -166,10 +167,15 @@ impl Core {
                 let window = frame.window(self.days.of(open.start), open.start);
                 let close_at = window.end.saturating_add(self.lateness);
                 level.open(window, close_at);
-                state.refresh_due(*target);
+                if let Some(due) = state.due.get_mut(*target) {
+                    *due = level.due();
+                }
             }
-            if let Some(level) = state.levels.get_mut(*target) {
-                is_exact &= level.slot.aggregate.merge(&open.aggregate);
+            let aggregate = &mut level.slot.aggregate;
+            if aggregate.is_empty() {
+                aggregate.copy_from(&open.aggregate);
+            } else {
+                is_exact &= aggregate.merge(&open.aggregate);
             }
         }
         if !is_exact {
@@ -178,49 +184,49 @@ impl Core {
     }
 
     /// Gives out a window, if it is in the range that is wanted.
+    #[inline]
     pub(super) fn give(
         &self,
-        id: SeriesId,
-        number: usize,
-        kept: &Kept,
+        of: (SeriesId, usize),
+        head: Head,
+        aggregate: &Aggregate,
         reason: Reason,
         emit: &mut Emit,
     ) {
-        if kept.start < self.range.0 || kept.start >= self.range.1 {
+        if head.start < self.range.0 || head.start >= self.range.1 {
             return;
         }
-        let Some(candle) = self.candle(id, number, kept, reason) else { return };
+        let Some(candle) = self.candle(of, head, aggregate, reason) else { return };
         emit.candles(CLOSED).push(candle);
         if reason == Reason::Late && self.has_revised {
             emit.candles(REVISED).push(candle);
         }
     }
 
-    /// Makes the candle of a window.
+    /// Makes the candle of a window of (series, frame).
     #[inline]
     pub(super) fn candle(
         &self,
-        id: SeriesId,
-        number: usize,
-        kept: &Kept,
+        (id, number): (SeriesId, usize),
+        head: Head,
+        aggregate: &Aggregate,
         reason: Reason,
     ) -> Option<Candle> {
-        let aggregate = &kept.aggregate;
         let (first_time, first_sequence) = aggregate.first();
         let (last_time, last_sequence) = aggregate.last();
-        let mut flags = kept.flags;
+        let mut flags = head.flags;
         let ask = aggregate.ask();
         flags |= if ask.is_some() { Candle::HAS_ASK } else { 0 };
         let volume = aggregate.volume();
         flags |= if volume.is_some() { Candle::HAS_VOLUME } else { 0 };
-        let is_partial = kept.is_first && first_time.ns() > kept.start;
+        let is_partial = head.is_first && first_time.ns() > head.start;
         flags |= if is_partial { Candle::PARTIAL_START } else { 0 };
         Some(Candle {
             series: id,
             timeframe: self.frames.get(number)?.timeframe,
-            start: EventTime::from_ns(kept.start),
-            end: EventTime::from_ns(kept.end),
-            trading_date: kept.trading_date,
+            start: EventTime::from_ns(head.start),
+            end: EventTime::from_ns(head.end),
+            trading_date: head.trading_date,
             price: aggregate.price(),
             ask: ask.unwrap_or_default(),
             volume: volume.unwrap_or_default(),
@@ -229,7 +235,7 @@ impl Core {
             last_time,
             first_sequence,
             last_sequence,
-            revision: kept.revision,
+            revision: head.revision,
             flags,
             basis: self.basis,
             reason,

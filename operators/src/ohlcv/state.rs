@@ -8,6 +8,7 @@ use crate::ohlcv::window::Window;
 
 /// A window that is yet to close; empty where `close_at` is [`i64::MAX`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Open {
     /// Where it starts.
     pub(super) start: i64,
@@ -37,10 +38,35 @@ impl Open {
         }
     }
 
+    /// Becomes a window without ticks.
+    #[inline]
+    fn restart(&mut self, window: Window, close_at: i64) {
+        (self.start, self.end) = (window.start, window.end);
+        (self.close_at, self.trading_date) = (close_at, window.trading_date);
+        self.aggregate.clear();
+    }
+
     /// Tells whether there is none.
     pub(super) const fn is_none(&self) -> bool {
         self.close_at == i64::MAX
     }
+}
+
+/// What a candle says of its window beside the aggregate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// Where it starts.
+    pub(super) start: i64,
+    /// Where it ends.
+    pub(super) end: i64,
+    /// Days since 1970-01-01.
+    pub(super) trading_date: i32,
+    /// How often it was revised.
+    pub(super) revision: u32,
+    /// `PARTIAL_END` and `GAP`.
+    pub(super) flags: u16,
+    /// The series' first window of this frame.
+    pub(super) is_first: bool,
 }
 
 /// A closed window that late ticks may still revise.
@@ -73,6 +99,18 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// What a candle says of it.
+    pub(super) const fn head(&self) -> Head {
+        Head {
+            start: self.start,
+            end: self.end,
+            trading_date: self.trading_date,
+            revision: self.revision,
+            flags: self.flags,
+            is_first: self.is_first,
+        }
+    }
+
     /// What comes behind it is measured against this.
     pub(super) fn tail(&self) -> Tail {
         Tail {
@@ -97,20 +135,22 @@ pub(super) struct Tail {
     pub(super) fill_revision: u32,
 }
 
-/// One frame of one series.
+/// One frame of one series. What a close touches stands together; the ask, at the end of `slot`,
+/// is left alone where there is none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Level {
-    /// The open window that was touched last.
-    pub(super) slot: Open,
     /// The other open ones: only where ticks are folded, and only while they come out of order.
     pub(super) others: Vec<Open>,
+    /// Starts of windows in which the feed was silent for too long.
+    pub(super) gapped: Vec<i64>,
+    /// The last closed window.
+    pub(super) tail: Option<Tail>,
     /// Where the closed window that starts last stands in the log.
     #[serde(skip, default = "nowhere_in_log")]
     pub(super) newest: u64,
-    /// The last closed window.
-    pub(super) tail: Option<Tail>,
-    /// Starts of windows in which the feed was silent for too long.
-    pub(super) gapped: Vec<i64>,
+    /// The open window that was touched last.
+    pub(super) slot: Open,
 }
 
 impl Level {
@@ -125,28 +165,34 @@ impl Level {
     }
 
     /// When the first of the open windows may close.
+    #[inline]
     pub(super) fn due(&self) -> i64 {
         let others = self.others.iter().map(|open| open.close_at);
         others.fold(self.slot.close_at, i64::min)
     }
 
-    /// Takes the open window that may close first.
-    pub(super) fn take_due(&mut self, due: i64) -> Open {
-        if self.slot.close_at == due {
-            let open = self.slot.clone();
-            self.slot.close_at = i64::MAX;
-            return open;
-        }
-        match self.others.iter().position(|open| open.close_at == due) {
-            Some(place) => self.others.swap_remove(place),
-            None => Open::NONE,
+    /// Brings the open window that may close at `due` into the slot. Gives where among the others
+    /// it was, and what was in the slot is now.
+    #[cold]
+    pub(super) fn expose(&mut self, due: i64) -> Option<usize> {
+        let place = self.others.iter().position(|open| open.close_at == due)?;
+        std::mem::swap(self.others.get_mut(place)?, &mut self.slot);
+        Some(place)
+    }
+
+    /// Puts back into the slot what [`Level::expose`] took out of it.
+    #[cold]
+    pub(super) fn cover(&mut self, place: usize) {
+        if place < self.others.len() {
+            self.slot = self.others.swap_remove(place);
         }
     }
 
     /// Brings the open window of `window` into the slot, an empty one if there is none.
+    #[inline]
     pub(super) fn open(&mut self, window: Window, close_at: i64) -> &mut Open {
         if self.slot.is_none() && self.others.is_empty() {
-            self.slot = Open::new(window, close_at);
+            self.slot.restart(window, close_at);
         } else if self.slot.start != window.start || self.slot.is_none() {
             let mut next = match self.others.iter().position(|open| open.start == window.start) {
                 Some(place) => self.others.swap_remove(place),
