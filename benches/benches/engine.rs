@@ -107,6 +107,7 @@ fn plain() -> Reading {
     }
     let reading = meter.read();
     assert!(!closed.is_empty());
+    assert!(closed.iter().all(|bar| bar.low <= bar.open && bar.open <= bar.high));
     reading
 }
 

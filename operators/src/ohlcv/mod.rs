@@ -9,6 +9,7 @@ mod fill;
 mod log;
 mod machine;
 mod open;
+mod order;
 mod queue;
 mod revise;
 mod roll;

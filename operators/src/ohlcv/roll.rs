@@ -140,7 +140,7 @@ impl Core {
         let head = Head { start, end, trading_date, revision: 0, flags, is_first };
         self.give((id, number), head, &open.aggregate, Reason::Closed, emit);
         let close = (open.aggregate.close(), open.aggregate.ask_close());
-        level.tail = Some(Tail { start, end, close, fill_revision: 0 });
+        level.tail = Some(Tail { end, close, fill_revision: 0 });
         if self.has_log {
             let log = self.logs.of(state.feed);
             level.newest = log.push_closed(head, fill_before, level.newest, &open.aggregate);

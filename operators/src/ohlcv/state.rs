@@ -114,7 +114,6 @@ impl Kept {
     /// What comes behind it is measured against this.
     pub(super) fn tail(&self) -> Tail {
         Tail {
-            start: self.start,
             end: self.end,
             close: (self.aggregate.close(), self.aggregate.ask_close()),
             fill_revision: self.fill_revision,
@@ -125,9 +124,7 @@ impl Kept {
 /// What comes after the last closed window of a frame is measured against this.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Tail {
-    /// Start of the last closed window.
-    pub(super) start: i64,
-    /// Its end.
+    /// Where the last closed window ends.
     pub(super) end: i64,
     /// Its close, and the close of the ask (0: none).
     pub(super) close: (i64, i64),
@@ -281,6 +278,7 @@ impl SeriesState {
 
     /// Reads anew when the first of all windows may close.
     pub(super) fn refresh_next(&mut self) {
-        self.next_close = self.due.iter().copied().min().unwrap_or(i64::MAX);
+        // By reference, which no compiler vectorises: wide loads would wait for the store just made.
+        self.next_close = self.due.iter().min().copied().unwrap_or(i64::MAX);
     }
 }
