@@ -1,6 +1,6 @@
 //! The sink `file`: rows as CSV or JSON lines in one file, which appears when it is whole.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,7 @@ impl SinkDefinition for File {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| refused(folder, &error))?;
         }
-        let file = fs::File::create(&temporary).map_err(|error| refused(&temporary, &error))?;
+        let file = begin(&temporary)?;
         let names = Names::new(context.series);
         let mut sink = FileSink {
             path,
@@ -127,6 +127,24 @@ impl SinkDefinition for File {
         }
         Ok(Box::new(sink))
     }
+}
+
+/// Opens the temporary file, empty, for one writer: two would mix their rows.
+fn begin(path: &Path) -> Result<fs::File, Fault> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| refused(path, &error))?;
+    let is_taken = match file.try_lock() {
+        Ok(()) => !path.exists(),
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(error)) => return Err(refused(path, &error)),
+    };
+    if is_taken {
+        let why = "another run or sink writes this file; wait until it is done, or name another";
+        return Err(Fault::file(path, why));
+    }
+    file.set_len(0).map_err(|error| refused(path, &error))?;
+    Ok(file)
 }
 
 fn refused(path: &Path, error: &std::io::Error) -> Fault {

@@ -25,13 +25,26 @@ pub(crate) enum Outlet {
 /// How many messages may wait for a sink's thread; a worker waits when they are more.
 const WAITING: usize = 1_024;
 
-/// Opens every sink of the plan.
+/// Opens every sink of the plan; if one cannot be, those before it take back what they have begun.
 pub(crate) fn open(
     shared: &Shared,
     context: impl Fn(&SinkPlan) -> SinkContext,
 ) -> Result<Vec<Box<dyn Sink>>, Fault> {
-    let open = |plan: &SinkPlan| plan.definition.open(&plan.config, context(plan));
-    shared.plan.sinks.iter().map(open).collect()
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    for plan in &shared.plan.sinks {
+        match plan.definition.open(&plan.config, context(plan)) {
+            Ok(sink) => sinks.push(sink),
+            Err(fault) => {
+                for mut sink in sinks {
+                    if let Err(fault) = sink.finish(Ending::Failed) {
+                        tracing::warn!(%fault, "a sink could not take back what it had begun");
+                    }
+                }
+                return Err(fault);
+            }
+        }
+    }
+    Ok(sinks)
 }
 
 pub(crate) type Applier = (String, JoinHandle<Result<SinkReport, Fault>>);

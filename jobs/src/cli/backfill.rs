@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
-use crate::cli::failure::{Failure, complain};
+use crate::cli::failure::Failure;
 use crate::cli::load::JobArgument;
 use crate::cli::replay::rewrite;
 use crate::cli::report::{Output, summarise};
@@ -64,20 +64,21 @@ impl Backfill {
         let replace = Range { from: self.from, to: self.to, instruments: self.instruments.clone() };
         let (read, enough) = widen(&replace, longest_window(&plan));
         for note in &notes {
-            complain(note);
+            session.say(note);
         }
-        complain(&format!("reading from {} on, replacing [{}, {})", read.from, self.from, self.to));
+        session
+            .say(&format!("reading from {} on, replacing [{}, {})", read.from, self.from, self.to));
         let plan = if self.dry_run { counting(plan) } else { plan };
         let started = Instant::now();
         let drive = Drive { root: self.root, range: Some((replace, read)), enough: Some(enough) };
         let report = drive.run(&plan, session)?;
         if !report.complete {
-            complain("nothing was replaced; the same command begins anew");
+            session.say("nothing was replaced; the same command begins anew");
         }
         if self.dry_run {
-            complain("dry run: nothing was changed; these rows would have been written:");
+            session.say("dry run: nothing was changed; these rows would have been written:");
         }
-        summarise(report, started.elapsed(), self.output, &plan.secrets)
+        summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 }
 

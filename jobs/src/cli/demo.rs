@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
-use crate::cli::failure::{Failure, complain};
+use crate::cli::failure::Failure;
 use crate::cli::load::JobArgument;
 use crate::cli::report::{Output, summarise};
 
@@ -25,14 +25,14 @@ impl Demo {
         if let Some(workers) = self.workers {
             plan.run.workers = usize::from(workers);
         }
-        complain(
+        session.say(
             "demo: three simulated sources (mt4, mt5, ib) → clean → dedupe → candles → SQLite and \
              Parquet in ./tapeflow-data",
         );
         let started = Instant::now();
         let report = Drive::default().run(&plan, session)?;
-        summarise(report, started.elapsed(), Output::Table, &plan.secrets)?;
-        complain(NEXT);
+        summarise(report, started.elapsed(), Output::Table, &plan.secrets, session)?;
+        session.say(NEXT);
         Ok(())
     }
 }

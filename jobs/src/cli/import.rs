@@ -79,7 +79,7 @@ impl Import {
         let plan = check(&text, &PathBuf::from("import")).map_err(by_path)?;
         let started = Instant::now();
         let report = Drive::default().run(&plan, session)?;
-        summarise(report, started.elapsed(), self.output, &plan.secrets)
+        summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 
     fn job(&self) -> Value {

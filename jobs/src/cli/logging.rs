@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::failure::complain;
 use crate::cli::{Global, LogFormat};
 
 /// Starts logging; `TAPEFLOW_LOG` overrides `-v` and `-q` with a filter such as `dataflows=debug`.
@@ -14,7 +15,13 @@ pub(crate) fn start(global: &Global) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
-    let filter = EnvFilter::try_from_env("TAPEFLOW_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = match std::env::var("TAPEFLOW_LOG") {
+        Ok(wanted) => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
+            complain(&format!("TAPEFLOW_LOG is left out of account: {error}"));
+            EnvFilter::new(level)
+        }),
+        Err(_) => EnvFilter::new(level),
+    };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (in tests) finds the first one in place.

@@ -48,7 +48,7 @@ struct Global {
     /// More logs; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Errors only, and no progress
+    /// Errors only: no progress, no summary
     #[arg(short, long, global = true)]
     quiet: bool,
 }
@@ -112,6 +112,8 @@ struct Session {
     stop: Arc<AtomicBool>,
     /// Progress may be drawn.
     progress: bool,
+    /// Only errors are told.
+    quiet: bool,
 }
 
 impl Session {
@@ -127,7 +129,15 @@ impl Session {
         if let Err(error) = handler {
             tracing::warn!(%error, "interrupts end the process at once");
         }
-        Self { stop, progress: !global.quiet && std::io::stderr().is_terminal() }
+        let quiet = global.quiet;
+        Self { stop, progress: !quiet && std::io::stderr().is_terminal(), quiet }
+    }
+
+    /// Says on stderr what is no error.
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            failure::complain(text);
+        }
     }
 }
 

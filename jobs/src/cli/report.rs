@@ -7,7 +7,8 @@ use dataflows::driver::RunReport;
 use dataflows::job::variables::Secrets;
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::cli::failure::{Failure, complain, print};
+use crate::cli::Session;
+use crate::cli::failure::{Failure, print};
 
 /// How the summary looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -25,12 +26,13 @@ pub(crate) fn summarise(
     took: Duration,
     output: Output,
     secrets: &Secrets,
+    session: &Session,
 ) -> Result<(), Failure> {
     for place in report.sinks.iter_mut().flat_map(|(_, sink)| &mut sink.places) {
         *place = secrets.redact(place);
     }
     match output {
-        Output::Table => complain(&readable(&report, took)),
+        Output::Table => session.say(&readable(&report, took)),
         Output::Json => {
             let text = serde_json::to_string(&report)
                 .map_err(|error| Failure::Fault(format!("the summary: {error}")))?;
@@ -45,7 +47,7 @@ fn readable(report: &RunReport, took: Duration) -> String {
     let records: u64 = report.sources.iter().map(|source| source.records).sum();
     let seconds = took.as_secs_f64();
     let rate = if seconds > 0.0 { records as f64 / seconds } else { 0.0 };
-    let mut line = |line: String| text.push_str(&(line + "\n"));
+    let mut line = |line: String| text.push_str(&format!("{}\n", line.trim_end()));
     for source in &report.sources {
         let rejects = match source.rejects {
             0 => String::new(),

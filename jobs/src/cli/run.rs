@@ -35,6 +35,6 @@ impl Run {
         }
         let started = Instant::now();
         let report = Drive { root: self.root, ..Drive::default() }.run(&plan, session)?;
-        summarise(report, started.elapsed(), self.output, &plan.secrets)
+        summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 }

@@ -171,6 +171,18 @@ fn an_unwritable_place_is_named() {
 }
 
 #[test]
+fn two_sinks_never_mix_their_rows_in_one_file() {
+    let desk = Desk::new();
+    desk.write("ticks.csv", "time,bid\n2024-03-07T12:00:00Z,1.1\n");
+    let sinks = "{ type: file, input: candles.closed, path: out.csv }
+  other: { type: file, input: ticks, path: out.csv }";
+    desk.write("job.yaml", &job(CSV, sinks));
+    let said = desk.fail(1, &["run", "job.yaml"]);
+    assert!(said.contains("out.csv") && said.contains("another run or sink"), "{said}");
+    assert_eq!(desk.files("").len(), 2, "the job and its ticks");
+}
+
+#[test]
 fn a_full_disk_ends_the_run_with_nothing_half_written() {
     // A file size limit stands in for the full disk: writing beyond it fails in the same places.
     let desk = Desk::new();
