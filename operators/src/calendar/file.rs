@@ -59,7 +59,9 @@ pub fn read(
     day_start: Option<NaiveTime>,
     is_extended: bool,
 ) -> Result<Calendar, Fault> {
-    let text = std::fs::read_to_string(path).map_err(|error| Fault::file(path, error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Fault::file(path, format!("the calendar cannot be read: {error}; see `calendar: file`"))
+    })?;
     parse(&text, entry, day_start, is_extended).map_err(|message| Fault::file(path, message))
 }
 
