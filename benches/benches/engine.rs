@@ -69,7 +69,6 @@ sinks:
 #[derive(Clone, Copy, Default)]
 struct Bar {
     window: i64,
-    #[expect(dead_code, reason = "a candle has it, so the floor pays for it")]
     open: i64,
     high: i64,
     low: i64,
