@@ -18,6 +18,7 @@ use crate::component::source::Intake;
 use crate::driver::stamp::Stamp;
 use crate::driver::worker::{Crew, Share};
 use crate::driver::{Shared, guarded};
+use crate::fault::Fault;
 use crate::moment::{Epoch, Moment};
 
 /// How often a live job's clock moves when nothing arrives: timers run on it.
@@ -63,6 +64,8 @@ struct Feed<'run> {
     /// Per worker: its share of the epoch under way.
     shares: Vec<Vec<(usize, usize, Rows)>>,
     records: usize,
+    /// A backfill has met a tick of the range that it replaces; true if there is no range.
+    is_replaceable: bool,
 }
 
 impl<'run> Feed<'run> {
@@ -79,6 +82,7 @@ impl<'run> Feed<'run> {
             ended: vec![false; sources],
             shares: vec![Vec::new(); workers],
             records: 0,
+            is_replaceable: shared.options.range.is_none(),
         }
     }
 
@@ -100,8 +104,25 @@ impl<'run> Feed<'run> {
                 }
             }
         }
+        if !self.is_replaceable && !self.shared.is_stopping() {
+            return self.refuse_to_empty();
+        }
         self.advance_event_clock();
         self.mint(!self.shared.is_stopping());
+    }
+
+    /// Nothing in, nothing out would look like a result: an archive that was lost or moved must not
+    /// empty the tables that were made of it.
+    fn refuse_to_empty(&self) {
+        let Some(range) = &self.shared.options.range else { return };
+        self.shared.status.fail(Fault::stop(
+            "backfill",
+            format!(
+                "there are no ticks from {} to {}, so nothing was replaced; check the archive and \
+                 the range",
+                range.from, range.to
+            ),
+        ));
     }
 
     fn by_wall_clock(&mut self, intakes: &[Receiver<Intake>]) {
@@ -202,6 +223,12 @@ impl<'run> Feed<'run> {
         match intake.rows {
             Rows::Ticks(mut ticks) => {
                 self.stamp.stamp(&mut ticks);
+                if let Some(range) =
+                    self.shared.options.range.as_ref().filter(|_| !self.is_replaceable)
+                {
+                    let wanted = range.from..range.to;
+                    self.is_replaceable = ticks.iter().any(|tick| wanted.contains(&tick.time));
+                }
                 if let (Some(reached), Some(newest)) =
                     (self.reached.get_mut(source), self.stamp.newest())
                 {

@@ -95,6 +95,20 @@ fn a_backfill_of_what_is_there_changes_nothing_and_mends_what_was_broken() {
 }
 
 #[test]
+fn a_backfill_of_a_range_without_ticks_changes_nothing_and_says_so() {
+    let desk = Desk::new();
+    desk.write("small.yaml", SMALL);
+    desk.succeed(&["run", "small.yaml"]);
+    let (rows, files) = (desk.rows("data/small.db", CANDLES), desk.files("data/candles"));
+
+    let range = ["--from", "2024-03-07T18:00:00Z", "--to", "2024-03-07T19:00:00Z"];
+    let said = desk.fail(1, &[&["backfill", "small.yaml"], &range[..]].concat());
+    assert!(said.contains("no ticks"), "{said}");
+    assert_eq!(desk.rows("data/small.db", CANDLES), rows);
+    assert!(desk.files("data/candles") == files);
+}
+
+#[test]
 fn a_job_is_drawn_three_ways() {
     let desk = Desk::new();
     assert!(desk.succeed(&["graph", "candles"]).contains("\nflowchart LR\n"));
