@@ -5,7 +5,7 @@
 //! With the wall clock an epoch takes what is there; its contents and its clock are then inputs that
 //! a journal has to keep.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
 
@@ -145,7 +145,8 @@ impl<'run> Feed<'run> {
         }
     }
 
-    /// Waits for something up to a heartbeat, then takes what else is there, up to a full epoch.
+    /// Waits for something up to a heartbeat, then takes what else is there, until the epoch is full
+    /// or as old as it may get.
     fn take_what_is_there(&mut self, intakes: &[Receiver<Intake>], live: &[usize]) {
         let mut select = Select::new();
         for receiver in live.iter().filter_map(|source| intakes.get(*source)) {
@@ -154,6 +155,8 @@ impl<'run> Feed<'run> {
         if select.ready_timeout(HEARTBEAT).is_err() {
             return;
         }
+        let (run, opened) = (&self.shared.plan.run, Instant::now());
+        let (records_max, age_max) = (run.epoch_records_max, run.epoch_every);
         for source in live.iter().copied() {
             let Some(receiver) = intakes.get(source) else { continue };
             loop {
@@ -165,7 +168,7 @@ impl<'run> Feed<'run> {
                         break;
                     }
                 }
-                if self.records >= self.shared.plan.run.epoch_records_max {
+                if self.records >= records_max || opened.elapsed() >= age_max {
                     return;
                 }
             }

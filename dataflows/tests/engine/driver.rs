@@ -75,6 +75,20 @@ fn with_the_wall_clock_everything_arrives_too() {
 }
 
 #[test]
+fn a_live_epoch_closes_at_its_age_even_if_more_is_there() {
+    let mut rig = Rig::new(json!({ "count": 50, "batch": 1 }));
+    rig.run.clock = ClockSource::Wall;
+    rig.run.epoch_every = std::time::Duration::ZERO;
+    rig.run.epoch_records_max = 1_000;
+    let (outcome, memory) = rig.run();
+    assert!(outcome.unwrap().complete);
+    assert_eq!(memory.rows.len(), 50);
+    let mut epochs: Vec<u64> = memory.rows.iter().map(|row| row.0).collect();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 50, "one batch an epoch");
+}
+
+#[test]
 fn a_failing_source_ends_the_run_and_tells_the_sink() {
     let (outcome, memory) = Rig::new(json!({ "count": 100, "fail_at": 50 })).run();
     assert!(matches!(outcome, Err(Fault::Stop { place, .. }) if place == "ticks.csv:7"));
