@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::batch::Rows;
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkDefinition, SinkReport};
+use dataflows::component::sink::{
+    Ending, Guarantee, Sealed, Sink, SinkContext, SinkDefinition, SinkReport,
+};
 use dataflows::component::source::{
     Intake, Position, Promise, Source, SourceContext, SourceDefinition,
 };
@@ -72,6 +74,10 @@ impl SourceDefinition for Memory {
         config.get("pause_us").is_none()
     }
 
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
+    }
+
     fn open(
         &self,
         config: &Value,
@@ -95,10 +101,6 @@ struct Running {
 }
 
 impl Source for Running {
-    fn promise(&self) -> Promise {
-        Promise::Replays
-    }
-
     fn next(&mut self, _: &AtomicBool) -> Result<Option<Intake>, Fault> {
         let mut started = LOG.started.lock().unwrap_or_else(PoisonError::into_inner);
         started.get_or_insert_with(|| (Instant::now(), crate::meter::Meter::start()));
@@ -111,6 +113,7 @@ impl Source for Running {
             rows: Rows::Ticks(ticks),
             rejects: Vec::new(),
             position: Position::default(),
+            deliveries: Vec::new(),
         };
         Ok(self.batches.pop().map(intake))
     }
@@ -123,6 +126,10 @@ impl Source for Running {
 impl SinkDefinition for Watch {
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::AtLeastOnce
     }
 
     fn open(&self, _: &Value, _: SinkContext) -> Result<Box<dyn Sink>, Fault> {
@@ -149,6 +156,10 @@ impl Sink for Watching {
             }
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
     }
 
     fn finish(&mut self, _: Ending) -> Result<SinkReport, Fault> {

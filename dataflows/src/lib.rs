@@ -8,6 +8,7 @@ pub mod batch;
 pub mod catalog;
 pub mod clock;
 pub mod component;
+pub mod crash;
 pub mod driver;
 pub mod duration;
 pub mod fault;

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkDefinition, SinkReport};
+use dataflows::component::sink::{
+    Ending, Guarantee, Sealed, Sink, SinkContext, SinkDefinition, SinkReport,
+};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
@@ -60,6 +62,10 @@ impl Definition for Console {
 impl SinkDefinition for Console {
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::AtLeastOnce
     }
 
     fn open(&self, config: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {
@@ -179,6 +185,10 @@ impl<W: Write + Send> Sink for ConsoleSink<W> {
         }
     }
 
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, _ending: Ending) -> Result<SinkReport, Fault> {
         let places = vec!["standard output".to_owned()];
         Ok(SinkReport { rows: self.rows, places, bytes: None })
@@ -229,6 +239,7 @@ mod tests {
             series,
             kind: Kind::Ticks,
             replace: None,
+            durable: None,
         };
         let mut sink = ConsoleSink::new(format, context, screen.clone());
         let clock = EventTime::default();

@@ -4,7 +4,9 @@ use std::fs::{self, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkDefinition, SinkReport};
+use dataflows::component::sink::{
+    Ending, Guarantee, Sealed, Sink, SinkContext, SinkDefinition, SinkReport,
+};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
@@ -87,6 +89,10 @@ impl Definition for File {
 impl SinkDefinition for File {
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
 
     fn open(&self, config: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {
@@ -205,6 +211,10 @@ impl Sink for FileSink {
         }
         self.report.rows += sheet.rows as u64;
         self.write(&text)
+    }
+
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
     }
 
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {

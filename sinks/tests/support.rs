@@ -43,6 +43,7 @@ impl World {
             series: self.series.clone(),
             kind: run.kind,
             replace: run.replace,
+            durable: None,
         };
         let mut sink = definition.open(&run.config, context)?;
         for (epoch, (clock, runs)) in run.epochs.into_iter().enumerate() {

@@ -38,6 +38,47 @@ pub struct SinkContext {
     pub kind: Kind,
     /// A backfill: stage everything, and swap it for the rows of this range at the end.
     pub replace: Option<Range>,
+    /// A run that survives crashes; none: one without journal and checkpoints, which starts at
+    /// epoch 1 and remembers nothing.
+    pub durable: Option<Durable>,
+}
+
+/// Counts the starts of a job, upwards: who writes with a lower one than what is there was
+/// replaced while it was not looking, and must be refused.
+pub type Generation = u64;
+
+/// What a sink of a run that survives crashes is told when it is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    /// This start of the job. It is written beside what is written, and nothing is written over
+    /// that of a greater one.
+    pub generation: Generation,
+    /// The checkpoint that the run goes on from: the epoch, and what [`Sink::checkpoint`] gave
+    /// after it. None: the run starts from nothing at epoch 1, whatever the sink knows of epochs
+    /// from runs before is of no meaning any more.
+    pub restored: Option<(Epoch, Vec<u8>)>,
+}
+
+/// How often what a sink was handed takes effect, whatever is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarantee {
+    /// It may be lost. Such a sink need not wait for the journal.
+    BestEffort,
+    /// Never lost; what was on its way when the process died takes effect again.
+    AtLeastOnce,
+    /// Never lost, never twice.
+    ExactlyOnce,
+}
+
+impl Guarantee {
+    /// The words in a job file and in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BestEffort => "best effort",
+            Self::AtLeastOnce => "at least once",
+            Self::ExactlyOnce => "exactly once",
+        }
+    }
 }
 
 /// What a job may say about a sink.
@@ -49,6 +90,8 @@ pub trait SinkDefinition: Definition {
     fn replaces(&self) -> bool {
         false
     }
+    /// How often its effects happen; rows of `kind` may have an identity that makes repeats harmless.
+    fn guarantee(&self, config: &Value, kind: Kind) -> Guarantee;
     /// Opens it: creates, migrates, takes locks, cleans up after a crash.
     ///
     /// With [`SinkContext::replace`] it stages its rows and swaps them for the rows of that range
@@ -84,7 +127,8 @@ pub struct SinkReport {
 
 /// A running sink. Lives on a thread of its own, which may block.
 pub trait Sink: Send {
-    /// The last epoch that it has made durable, asked once on resume.
+    /// The last epoch that it has made durable, asked once after it was opened for a run that goes
+    /// on from a checkpoint; none: it does not know (its guarantee is not exactly-once).
     ///
     /// # Errors
     /// When it cannot tell.
@@ -92,9 +136,19 @@ pub trait Sink: Send {
     /// Takes an epoch, whole or not at all. Epochs come in order; those without rows come, too, in so far
     /// as the clock or a watermark moved.
     ///
+    /// After a restart the epochs behind the checkpoint come again, the same to the byte, also
+    /// those that [`Sink::applied`] covers: a sink that is exactly-once recognises them.
+    ///
     /// # Errors
     /// When it cannot; the run ends.
     fn apply(&mut self, sealed: Sealed) -> Result<(), Fault>;
+    /// Makes durable all that it owes up to the epoch applied last, and gives what it needs beside
+    /// that to go on from there: it comes back as [`Durable::restored`]. Called between two
+    /// epochs, of a durable run only.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; the run ends.
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault>;
     /// No more epochs will come.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use proto::event_time::EventTime;
 use proto::series::SeriesTable;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::batch::Rows;
@@ -22,7 +23,7 @@ pub enum Promise {
 }
 
 /// Where a source stands; opaque to the engine, kept in journal and checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Position(pub Vec<u8>);
 
 /// What a source hands in at once, in its own order.
@@ -34,6 +35,22 @@ pub struct Intake {
     pub rejects: Vec<proto::reject::Reject>,
     /// Where the source stands after them.
     pub position: Position,
+    /// Of a source that [redelivers](Promise::Redelivers): what the rows and rejects came in, in
+    /// their order; the counts add up to theirs. Empty for others.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// One message of a queue: acknowledged, and delivered again, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// What the publisher calls it (or a hash of that): a second one with the same is the same
+    /// message and is dropped. None: the publisher gave it no name, so that a redelivery counts
+    /// again. A payload is never an identity: two equal ticks can both be real.
+    pub id: Option<u128>,
+    /// How many of the rows came in it.
+    pub rows: u32,
+    /// How many of the rejects came in it.
+    pub rejects: u32,
 }
 
 /// What the engine tells a source when it is opened.
@@ -69,7 +86,11 @@ pub trait SourceDefinition: Definition {
     fn outputs(&self) -> &'static [Output];
     /// Tells whether it ends by itself, and so whether the job clock is event time.
     fn is_bounded(&self, config: &Value) -> bool;
-    /// Opens it, behind a position if there is one.
+    /// How it makes good for what was not settled.
+    fn promise(&self, config: &Value) -> Promise;
+    /// Opens it, behind a position if there is one. A source that [replays](Promise::Replays)
+    /// gives behind a position exactly the records, in exactly the order, that it would have given
+    /// without having been closed; how they are cut into [`Intake`]s may differ.
     ///
     /// # Errors
     /// When the configuration or the world does not allow it.
@@ -83,8 +104,6 @@ pub trait SourceDefinition: Definition {
 
 /// A running source. Lives on a thread of its own, which may block in `next`.
 pub trait Source: Send {
-    /// How it makes good for what was not settled.
-    fn promise(&self) -> Promise;
     /// Gives the next records; `None` at the end of input. Blocks until there is something, but
     /// looks at `stop` at least every 100 ms and gives `None` when it is set.
     ///

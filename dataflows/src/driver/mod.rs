@@ -133,6 +133,7 @@ pub fn run(plan: &Plan, options: Options, status: Arc<Status>) -> Result<RunRepo
         series: shared.series.clone(),
         kind: plan.kind,
         replace: shared.options.range.clone(),
+        durable: None,
     })?;
     let (appliers, outlets) = apply::spawn(&shared, open_sinks)?;
     let crew = worker::spawn(&shared, outlets);

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use dataflows::batch::Rows;
 use dataflows::component::operator::{OperatorContext, OperatorDefinition};
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkDefinition, SinkReport};
+use dataflows::component::sink::{
+    Ending, Guarantee, Sealed, Sink, SinkContext, SinkDefinition, SinkReport,
+};
 use dataflows::component::source::{
     Intake, Position, Promise, Source, SourceContext, SourceDefinition,
 };
@@ -60,6 +62,10 @@ impl SourceDefinition for FakeSource {
     fn is_bounded(&self, config: &Value) -> bool {
         config["live"].is_null()
     }
+
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
+    }
     fn open(
         &self,
         config: &Value,
@@ -77,9 +83,6 @@ struct Running {
 }
 
 impl Source for Running {
-    fn promise(&self) -> Promise {
-        Promise::Replays
-    }
     fn next(&mut self, _: &AtomicBool) -> Result<Option<Intake>, Fault> {
         let get = |key: &str| self.config[key].as_u64();
         if get("fail_at").is_some_and(|at| self.at >= at) {
@@ -99,7 +102,12 @@ impl Source for Running {
         }
         self.at = upto;
         let position = Position(upto.to_le_bytes().to_vec());
-        Ok(Some(Intake { rows: Rows::Ticks(ticks), rejects: Vec::new(), position }))
+        Ok(Some(Intake {
+            rows: Rows::Ticks(ticks),
+            rejects: Vec::new(),
+            position,
+            deliveries: Vec::new(),
+        }))
     }
     fn settle(&mut self, _: &Position) -> Result<(), Fault> {
         Ok(())
@@ -168,6 +176,10 @@ impl SinkDefinition for FakeSink {
     fn takes(&self) -> &'static [Kind] {
         &[Kind::Ticks]
     }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
     fn open(&self, config: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {
         let memory = self.0.lock().unwrap().clone().unwrap_or_default();
         Ok(Box::new(Remember {
@@ -203,6 +215,10 @@ impl Sink for Remember {
         }
         Ok(())
     }
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {
         self.memory.lock().unwrap().endings.push(ending);
         Ok(SinkReport::default())

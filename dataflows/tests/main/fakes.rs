@@ -2,8 +2,8 @@
 
 use dataflows::catalog::Catalog;
 use dataflows::component::operator::{OperatorContext, OperatorDefinition};
-use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
+use dataflows::component::sink::{Guarantee, Sink, SinkContext, SinkDefinition};
+use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config};
 use dataflows::duration::Duration;
 use dataflows::fault::Fault;
@@ -213,6 +213,10 @@ macro_rules! source {
             fn is_bounded(&self, _: &Value) -> bool {
                 $bounded
             }
+
+            fn promise(&self, _: &Value) -> Promise {
+                Promise::Replays
+            }
             fn open(
                 &self,
                 _: &Value,
@@ -266,6 +270,10 @@ macro_rules! sink {
         impl SinkDefinition for $name {
             fn takes(&self) -> &'static [Kind] {
                 $takes
+            }
+
+            fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+                Guarantee::AtLeastOnce
             }
             fn open(&self, _: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {
                 Err(Fault::defect(context.id, "a fake cannot run"))

@@ -2,7 +2,9 @@
 
 use dataflows::batch::Rows;
 use dataflows::component::Definition;
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkDefinition, SinkReport};
+use dataflows::component::sink::{
+    Ending, Guarantee, Sealed, Sink, SinkContext, SinkDefinition, SinkReport,
+};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
 use dataflows::moment::Epoch;
@@ -31,6 +33,10 @@ impl SinkDefinition for Count {
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
     }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
     fn replaces(&self) -> bool {
         true
     }
@@ -49,6 +55,10 @@ impl Sink for Counting {
         self.0 += sealed.runs.iter().map(|rows| Rows::len(rows) as u64).sum::<u64>();
         Ok(())
     }
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, _: Ending) -> Result<SinkReport, Fault> {
         Ok(SinkReport { rows: self.0, ..SinkReport::default() })
     }

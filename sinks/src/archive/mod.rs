@@ -17,7 +17,7 @@ mod writer;
 
 pub use encode::properties as writer_properties;
 
-use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
+use dataflows::component::sink::{Guarantee, Sink, SinkContext, SinkDefinition};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
@@ -152,6 +152,10 @@ impl SinkDefinition for Archive {
 
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
 
     fn open(&self, config: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {

@@ -357,6 +357,10 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
         self.publish_due()
     }
 
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {
         let is_partial_wanted = self.publish_partial && self.context.replace.is_none();
         let written = match ending {

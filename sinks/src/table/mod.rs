@@ -12,7 +12,7 @@ mod sink;
 mod sqlite;
 mod url;
 
-use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
+use dataflows::component::sink::{Guarantee, Sink, SinkContext, SinkDefinition};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
@@ -93,6 +93,10 @@ impl SinkDefinition for Table {
 
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
 
     fn open(&self, config: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {

@@ -248,6 +248,10 @@ impl Sink for TableSink {
         Ok(())
     }
 
+    fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {
         let replace = self.context.replace.clone();
         let done = match (ending, replace) {

@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
+use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config, read_config};
 use dataflows::fault::Fault;
 use proto::event_time::EventTime;
@@ -184,6 +184,10 @@ impl SourceDefinition for Archive {
 
     fn is_bounded(&self, _config: &Value) -> bool {
         true
+    }
+
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
     }
 
     fn open(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use dataflows::batch::Rows;
-use dataflows::component::source::{Intake, Position, Promise, Source, SourceContext};
+use dataflows::component::source::{Intake, Position, Source, SourceContext};
 use dataflows::fault::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -89,10 +89,6 @@ fn standing(plan: &Plan, position: &Position) -> Result<Standing, Fault> {
 }
 
 impl Source for ArchiveReader {
-    fn promise(&self) -> Promise {
-        Promise::Replays
-    }
-
     fn next(&mut self, stop: &AtomicBool) -> Result<Option<Intake>, Fault> {
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(None);
@@ -107,7 +103,12 @@ impl Source for ArchiveReader {
         }
         self.rows_read += (merged.ticks.len() + merged.rejects.len()) as u64;
         let position = self.position()?;
-        Ok(Some(Intake { rows: Rows::Ticks(merged.ticks), rejects: merged.rejects, position }))
+        Ok(Some(Intake {
+            rows: Rows::Ticks(merged.ticks),
+            rejects: merged.rejects,
+            position,
+            deliveries: Vec::new(),
+        }))
     }
 
     fn settle(&mut self, _position: &Position) -> Result<(), Fault> {

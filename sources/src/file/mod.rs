@@ -10,7 +10,7 @@ mod time;
 
 use std::collections::BTreeSet;
 
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
+use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config, read_config};
 use dataflows::fault::Fault;
 use schemars::{JsonSchema, Schema};
@@ -162,6 +162,10 @@ impl SourceDefinition for File {
 
     fn is_bounded(&self, _config: &Value) -> bool {
         true
+    }
+
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
     }
 
     fn open(

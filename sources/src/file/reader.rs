@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dataflows::batch::Rows;
-use dataflows::component::source::{Intake, Position, Promise, Source, SourceContext};
+use dataflows::component::source::{Intake, Position, Source, SourceContext};
 use dataflows::fault::Fault;
 use proto::reject::{PAYLOAD_BYTES_MAX, Reject};
 use proto::tick::Tick;
@@ -400,10 +400,6 @@ fn value_of<'a>(
 }
 
 impl Source for FileReader {
-    fn promise(&self) -> Promise {
-        Promise::Replays
-    }
-
     fn next(&mut self, stop: &AtomicBool) -> Result<Option<Intake>, Fault> {
         let mut ticks: Vec<Tick> = Vec::with_capacity(INTAKE);
         let mut rejects = Vec::new();
@@ -444,7 +440,7 @@ impl Source for FileReader {
             return Ok(None);
         }
         let position = self.position()?;
-        Ok(Some(Intake { rows: Rows::Ticks(ticks), rejects, position }))
+        Ok(Some(Intake { rows: Rows::Ticks(ticks), rejects, position, deliveries: Vec::new() }))
     }
 
     fn settle(&mut self, _position: &Position) -> Result<(), Fault> {

@@ -8,7 +8,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
+use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config, read_config};
 use dataflows::fault::Fault;
 use proto::event_time::EventTime;
@@ -213,6 +213,10 @@ impl SourceDefinition for Simulator {
     fn is_bounded(&self, config: &Value) -> bool {
         SimulatorConfig::deserialize(config)
             .map_or(true, |config| matches!(config.speed, Speed::Word(_)))
+    }
+
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
     }
 
     fn open(

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dataflows::batch::Rows;
-use dataflows::component::source::{Intake, Position, Promise, Source, SourceContext};
+use dataflows::component::source::{Intake, Position, Source, SourceContext};
 use dataflows::fault::Fault;
 use proto::event_time::EventTime;
 use proto::reject::Reject;
@@ -134,10 +134,6 @@ impl SimulatorReader {
 }
 
 impl Source for SimulatorReader {
-    fn promise(&self) -> Promise {
-        Promise::Replays
-    }
-
     fn next(&mut self, stop: &AtomicBool) -> Result<Option<Intake>, Fault> {
         let mut ticks: Vec<Tick> = Vec::new();
         let mut rejects = Vec::new();
@@ -158,7 +154,12 @@ impl Source for SimulatorReader {
             }
             if !ticks.is_empty() || !rejects.is_empty() {
                 let position = self.position()?;
-                return Ok(Some(Intake { rows: Rows::Ticks(ticks), rejects, position }));
+                return Ok(Some(Intake {
+                    rows: Rows::Ticks(ticks),
+                    rejects,
+                    position,
+                    deliveries: Vec::new(),
+                }));
             }
             let wait = match (&self.pace, &self.early) {
                 (Some(pace), Some((time, _))) => pace.until(*time),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use dataflows::component::sink::{Sink, SinkContext, SinkDefinition};
-use dataflows::component::source::{Position, Source, SourceContext, SourceDefinition};
+use dataflows::component::sink::{Guarantee, Sink, SinkContext, SinkDefinition};
+use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output};
 use dataflows::fault::Fault;
 use dataflows::job::plan::{Plan, SinkPlan, SourcePlan};
@@ -40,6 +40,10 @@ impl SourceDefinition for Named {
     fn is_bounded(&self, _: &Value) -> bool {
         true
     }
+
+    fn promise(&self, _: &Value) -> Promise {
+        Promise::Replays
+    }
     fn open(
         &self,
         _: &Value,
@@ -53,6 +57,10 @@ impl SourceDefinition for Named {
 impl SinkDefinition for Named {
     fn takes(&self) -> &'static [Kind] {
         &[]
+    }
+
+    fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
     fn open(&self, _: &Value, _: SinkContext) -> Result<Box<dyn Sink>, Fault> {
         Err(Fault::defect("test", "not opened here"))
