@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod catalog;
+pub mod checkpoint;
 pub mod clock;
 pub mod component;
 pub mod crash;
@@ -18,3 +19,4 @@ pub mod machine;
 pub mod moment;
 pub mod port;
 pub mod state;
+pub mod store;
