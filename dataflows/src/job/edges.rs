@@ -6,6 +6,8 @@ use crate::component::{Definition, Output};
 use crate::job::lint::{Lint, Part, Room};
 use crate::job::mistake::{Mistake, short};
 use crate::job::plan::{OperatorPlan, Origin, SinkPlan, SourcePlan};
+use crate::job::promise::Ack;
+use crate::job::state::OnChange;
 use crate::job::suggest;
 use crate::job::tree::{Data, Node, Place};
 use crate::job::variables::join;
@@ -82,17 +84,35 @@ fn push(
     match part.room {
         Room::Sources => {
             let definition = lint.catalog.source(name)?;
-            edges.sources.push(SourcePlan { id, definition, config });
+            edges.sources.push(SourcePlan {
+                id,
+                definition,
+                config,
+                ack: Ack::default(),
+                on_change: OnChange::default(),
+            });
         }
         Room::Operators => {
             let (definition, kind) = (lint.catalog.operator(name)?, kind?);
             let inputs = origins();
-            edges.operators.push(OperatorPlan { id, definition, config, inputs, kind });
+            let on_change = OnChange::default();
+            edges.operators.push(OperatorPlan { id, definition, config, inputs, kind, on_change });
         }
         Room::Sinks => {
             let (definition, kind) = (lint.catalog.sink(name)?, kind?);
             let inputs = origins();
-            edges.sinks.push(SinkPlan { id, definition, config, inputs, kind });
+            let (guarantee, is_promised) = (definition.guarantee(&config, kind), false);
+            let on_change = OnChange::default();
+            edges.sinks.push(SinkPlan {
+                id,
+                definition,
+                config,
+                inputs,
+                kind,
+                on_change,
+                guarantee,
+                is_promised,
+            });
         }
     }
     Some(())

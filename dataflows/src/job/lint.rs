@@ -14,6 +14,7 @@ use crate::job::plan::{Plan, RunConfig};
 use crate::job::read;
 use crate::job::recheck;
 use crate::job::run::RunFile;
+use crate::job::state::StateConfig;
 use crate::job::suggest;
 use crate::job::tree::{Data, Entry, Node, Place};
 use crate::job::variables::{self, Secrets, join};
@@ -235,6 +236,8 @@ impl<'a> Lint<'a> {
             description,
             file,
             run,
+            state: StateConfig::default(),
+            tests: Vec::new(),
             sources,
             operators,
             sinks,

@@ -8,9 +8,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::component::operator::OperatorDefinition;
-use crate::component::sink::SinkDefinition;
+use crate::component::sink::{Guarantee, SinkDefinition};
 use crate::component::source::SourceDefinition;
 use crate::job::mistake::Mistake;
+use crate::job::promise::Ack;
+use crate::job::state::{OnChange, StateConfig};
+use crate::job::tests::TestPlan;
 use crate::job::variables::Secrets;
 use crate::kind::Kind;
 
@@ -25,12 +28,16 @@ pub struct Plan {
     pub file: PathBuf,
     /// How it is run.
     pub run: RunConfig,
+    /// What it keeps so that it survives being killed.
+    pub state: StateConfig,
     /// The sources, in the order of the file.
     pub sources: Vec<SourcePlan>,
     /// The operators, each after all that it reads from.
     pub operators: Vec<OperatorPlan>,
     /// The sinks, in the order of the file.
     pub sinks: Vec<SinkPlan>,
+    /// The tests, in the order of the file.
+    pub tests: Vec<TestPlan>,
     /// Per component, its configuration as the file has it, with `${NAME}` where a variable
     /// stands: what may be shown.
     pub written: BTreeMap<String, Value>,
@@ -99,6 +106,10 @@ pub struct SourcePlan {
     pub definition: &'static dyn SourceDefinition,
     /// Its configuration, variables filled in.
     pub config: Value,
+    /// When it acknowledges, if it does.
+    pub ack: Ack,
+    /// What happens if it has changed since the checkpoint that the job goes on from.
+    pub on_change: OnChange,
 }
 
 /// An operator of the plan.
@@ -114,6 +125,8 @@ pub struct OperatorPlan {
     pub inputs: Vec<Origin>,
     /// What they carry.
     pub kind: Kind,
+    /// What happens if it has changed since the checkpoint that the job goes on from.
+    pub on_change: OnChange,
 }
 
 /// A sink of the plan.
@@ -129,6 +142,13 @@ pub struct SinkPlan {
     pub inputs: Vec<Origin>,
     /// What they carry.
     pub kind: Kind,
+    /// What happens if it has changed since the checkpoint that the job goes on from.
+    pub on_change: OnChange,
+    /// How often its effects happen: the least of what the job asks for, what the sink gives, and
+    /// what the sources that lead to it and the run allow.
+    pub guarantee: Guarantee,
+    /// Whether the job asks for it; else it is what comes of it.
+    pub is_promised: bool,
 }
 
 impl OperatorPlan {
@@ -142,37 +162,43 @@ impl OperatorPlan {
 
 impl fmt::Debug for SourcePlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, definition, config: _ } = self;
+        let Self { id, definition, config: _, ack, on_change } = self;
         formatter
             .debug_struct("SourcePlan")
             .field("id", id)
             .field("type", &definition.name())
+            .field("ack", ack)
+            .field("on_change", on_change)
             .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for OperatorPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, definition, config: _, inputs, kind } = self;
+        let Self { id, definition, config: _, inputs, kind, on_change } = self;
         formatter
             .debug_struct("OperatorPlan")
             .field("id", id)
             .field("type", &definition.name())
             .field("inputs", inputs)
             .field("kind", kind)
+            .field("on_change", on_change)
             .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for SinkPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, definition, config: _, inputs, kind } = self;
+        let Self { id, definition, config: _, inputs, kind, on_change, guarantee, is_promised } = self;
         formatter
             .debug_struct("SinkPlan")
             .field("id", id)
             .field("type", &definition.name())
             .field("inputs", inputs)
             .field("kind", kind)
+            .field("on_change", on_change)
+            .field("guarantee", guarantee)
+            .field("is_promised", is_promised)
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,8 @@ use dataflows::driver::status::Status;
 use dataflows::driver::{Options, RunReport, run};
 use dataflows::fault::Fault;
 use dataflows::job::plan::{OperatorPlan, Origin, Plan, RunConfig, SinkPlan, SourcePlan};
+use dataflows::job::promise::Ack;
+use dataflows::job::state::OnChange;
 use dataflows::kind::Kind;
 use dataflows::machine::{AnyMachine, Emit, Machine};
 use dataflows::moment::{Epoch, Moment};
@@ -261,6 +263,8 @@ impl Rig {
             id: id.clone(),
             definition: &FakeSource,
             config,
+            ack: Ack::default(),
+            on_change: OnChange::default(),
         };
         let plan = Plan {
             name: "fake".to_owned(),
@@ -272,6 +276,7 @@ impl Rig {
                 config: self.operator,
                 inputs: ids.into_iter().map(origin).collect(),
                 kind: Kind::Ticks,
+                on_change: OnChange::default(),
             }],
             sinks: vec![SinkPlan {
                 id: "sink".to_owned(),
@@ -279,6 +284,9 @@ impl Rig {
                 config: self.sink,
                 inputs: vec![origin("count".to_owned())],
                 kind: Kind::Ticks,
+                on_change: OnChange::default(),
+                guarantee: Guarantee::ExactlyOnce,
+                is_promised: false,
             }],
             ..Plan::default()
         };

@@ -151,7 +151,8 @@ fn archive_source(source: &SourcePlan, path: &str) -> Result<SourcePlan, Failure
     let definition = CATALOG
         .source("archive")
         .ok_or_else(|| Failure::Fault("the catalog has no source `archive`".to_owned()))?;
-    Ok(SourcePlan { id: source.id.clone(), definition, config: json!({ "path": path }) })
+    let config = json!({ "path": path });
+    Ok(SourcePlan { definition, config, ..source.clone() })
 }
 
 #[cfg(test)]

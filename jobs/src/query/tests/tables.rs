@@ -7,6 +7,8 @@ use dataflows::component::source::{Position, Promise, Source, SourceContext, Sou
 use dataflows::component::{Definition, Output};
 use dataflows::fault::Fault;
 use dataflows::job::plan::{Plan, SinkPlan, SourcePlan};
+use dataflows::job::promise::Ack;
+use dataflows::job::state::OnChange;
 use dataflows::kind::Kind;
 use schemars::Schema;
 use serde_json::{Value, json};
@@ -80,6 +82,8 @@ pub(super) fn plan(sources: &[(&str, &str, Value)], sinks: &[(&str, &str, Value)
         id: (*id).to_owned(),
         definition: named(kind),
         config: config.clone(),
+        ack: Ack::default(),
+        on_change: OnChange::default(),
     });
     let sinks = sinks.iter().map(|(id, kind, config)| SinkPlan {
         id: (*id).to_owned(),
@@ -87,6 +91,9 @@ pub(super) fn plan(sources: &[(&str, &str, Value)], sinks: &[(&str, &str, Value)
         config: config.clone(),
         inputs: Vec::new(),
         kind: Kind::Ticks,
+        on_change: OnChange::default(),
+        guarantee: Guarantee::ExactlyOnce,
+        is_promised: false,
     });
     Plan { sources: sources.collect(), sinks: sinks.collect(), ..Plan::default() }
 }
