@@ -57,6 +57,26 @@ impl Rows {
         }
     }
 
+    /// Keeps the rows for which `kept` says so, by their number.
+    pub fn keep(&mut self, kept: &[bool]) {
+        let mut kept = kept.iter().copied();
+        let mut is_kept = || kept.next().unwrap_or(true);
+        match self {
+            Self::Ticks(rows) => rows.retain(|_| is_kept()),
+            Self::Candles(rows) => rows.retain(|_| is_kept()),
+            Self::Rejects(rows) => rows.retain(|_| is_kept()),
+        }
+    }
+
+    /// Cuts off the rows from `at` on, and gives them.
+    pub fn split_off(&mut self, at: usize) -> Self {
+        match self {
+            Self::Ticks(rows) => Self::Ticks(rows.split_off(at.min(rows.len()))),
+            Self::Candles(rows) => Self::Candles(rows.split_off(at.min(rows.len()))),
+            Self::Rejects(rows) => Self::Rejects(rows.split_off(at.min(rows.len()))),
+        }
+    }
+
     /// Tells whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

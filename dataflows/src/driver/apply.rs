@@ -1,4 +1,5 @@
-//! Hop 6, Apply: a thread per sink, which hands it the sealed epochs in order.
+//! Hop 6, Apply: a thread per sink, which hands it the sealed epochs in order, each as soon as the
+//! journal has it.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -6,7 +7,12 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::batch::Rows;
-use crate::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
+use crate::checkpoint::gather::Part;
+use crate::component::sink::{
+    Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport,
+};
+use crate::crash;
+use crate::driver::resume::Resume;
 use crate::driver::seal::Seal;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
@@ -26,13 +32,15 @@ pub(crate) enum Outlet {
 const WAITING: usize = 1_024;
 
 /// Opens every sink of the plan; if one cannot be, those before it take back what they have begun.
+/// `last` is the last epoch that the journal has.
 pub(crate) fn open(
     shared: &Shared,
-    context: impl Fn(&SinkPlan) -> SinkContext,
+    resume: &Resume,
+    last: Epoch,
 ) -> Result<Vec<Box<dyn Sink>>, Fault> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for plan in &shared.plan.sinks {
-        match plan.definition.open(&plan.config, context(plan)) {
+    for (index, plan) in shared.plan.sinks.iter().enumerate() {
+        match open_one(shared, resume, last, index, plan) {
             Ok(sink) => sinks.push(sink),
             Err(fault) => {
                 for mut sink in sinks {
@@ -47,6 +55,55 @@ pub(crate) fn open(
     Ok(sinks)
 }
 
+fn open_one(
+    shared: &Shared,
+    resume: &Resume,
+    last: Epoch,
+    index: usize,
+    plan: &SinkPlan,
+) -> Result<Box<dyn Sink>, Fault> {
+    let state = resume.sinks.get(index).cloned().flatten();
+    let restored = state.map(|state| (resume.base, state));
+    let is_restored = restored.is_some();
+    let context = SinkContext {
+        job: shared.plan.name.clone(),
+        id: plan.id.clone(),
+        root: shared.options.root.clone(),
+        series: shared.series.clone(),
+        kind: plan.kind,
+        replace: shared.options.range.clone(),
+        durable: shared
+            .durability
+            .as_ref()
+            .map(|durability| Durable { generation: durability.generation, restored }),
+    };
+    let mut sink = plan.definition.open(&plan.config, context)?;
+    if let Some(applied) = is_restored.then(|| sink.applied()).transpose()?.flatten()
+        && !(resume.base..=last).contains(&applied)
+    {
+        let why = if applied < resume.base {
+            format!(
+                "it has epochs up to {applied}, the checkpoint says {}: what the job had written \
+                 there is gone, or it is another place",
+                resume.base
+            )
+        } else {
+            format!(
+                "it has epochs up to {applied}, the journal only up to {last}: the end of the \
+                 journal is gone"
+            )
+        };
+        if let Err(fault) = sink.finish(Ending::Failed) {
+            tracing::warn!(%fault, "a sink could not be closed");
+        }
+        return Err(Fault::stop(
+            format!("sinks.{}", plan.id),
+            format!("{why}. Restore what is missing, or start over with --fresh"),
+        ));
+    }
+    Ok(sink)
+}
+
 pub(crate) type Applier = (String, JoinHandle<Result<SinkReport, Fault>>);
 
 /// Starts the threads.
@@ -58,10 +115,10 @@ pub(crate) fn spawn(
     let mut outlets = Vec::new();
     for (index, sink) in sinks.into_iter().enumerate() {
         let (sender, receiver) = bounded(WAITING);
-        let run = shared.clone();
+        let apply = Apply::new(shared.clone(), index, sink);
         let handle = thread::Builder::new()
             .name(format!("sink-{index}"))
-            .spawn(move || drive(&run, index, sink, &receiver))
+            .spawn(move || drive(apply, &receiver))
             .map_err(|error| Fault::stop("a thread for a sink", error))?;
         let id = shared.plan.sinks.get(index).map(|plan| plan.id.clone()).unwrap_or_default();
         appliers.push((id, handle));
@@ -83,57 +140,118 @@ pub(crate) fn join(shared: &Shared, appliers: Vec<Applier>) -> Vec<(String, Sink
     reports
 }
 
-fn drive(
-    shared: &Shared,
-    index: usize,
-    mut sink: Box<dyn Sink>,
-    from: &Receiver<Outlet>,
-) -> Result<SinkReport, Fault> {
-    let mut seal = Seal::new(shared.plan.run.workers);
-    let outcome = guarded("a sink", || drain(shared, index, sink.as_mut(), &mut seal, from));
+fn drive(mut apply: Apply, from: &Receiver<Outlet>) -> Result<SinkReport, Fault> {
+    let shared = apply.shared.clone();
+    let outcome = guarded("a sink", || {
+        while let Ok(outlet) = from.recv() {
+            apply.take(outlet);
+            while let Some(epoch) = apply.sealed() {
+                if let Some(durability) = shared.durability.as_ref().filter(|_| apply.waits) {
+                    durability.journaled.wait_for(epoch, || shared.status.has_failed());
+                }
+                apply.apply()?;
+            }
+        }
+        Ok(())
+    });
     if let Err(fault) = outcome.and_then(|outcome| outcome) {
         shared.status.fail(fault);
         // Workers must not wait for a sink that takes no more.
         while from.recv().is_ok() {}
     }
-    let ending = if shared.status.has_failed() {
-        Ending::Failed
-    } else if shared.options.stop.load(std::sync::atomic::Ordering::Relaxed) {
-        Ending::Interrupted
-    } else {
-        Ending::Complete
-    };
-    let report = guarded("a sink", || sink.finish(ending)).and_then(|report| report);
-    if let Err(fault) = &report {
-        tracing::error!(%fault, "a sink could not finish");
+    if let Some(durability) = &shared.durability {
+        // What it publishes at the end, a restart must not find without the checkpoint before it.
+        let last = apply.checkpointed;
+        durability.checkpointed.wait_for(last, || shared.status.has_failed());
     }
-    report
+    apply.finish()
 }
 
-fn drain(
-    shared: &Shared,
+/// A sink with the epochs that are on their way to it.
+pub(crate) struct Apply {
+    shared: Arc<Shared>,
     index: usize,
-    sink: &mut dyn Sink,
-    seal: &mut Seal,
-    from: &Receiver<Outlet>,
-) -> Result<(), Fault> {
-    while let Ok(outlet) = from.recv() {
+    sink: Box<dyn Sink>,
+    seal: Seal,
+    next: Option<(Epoch, Vec<Rows>)>,
+    /// Whether it may be handed an epoch only when the journal has it.
+    waits: bool,
+    /// The epoch after which it last gave its part of a checkpoint.
+    checkpointed: Epoch,
+}
+
+impl Apply {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, sink: Box<dyn Sink>) -> Self {
+        let plan = shared.plan.sinks.get(index);
+        let waits = plan.is_some_and(|plan| {
+            plan.definition.guarantee(&plan.config, plan.kind) > Guarantee::BestEffort
+        });
+        let seal = Seal::new(shared.plan.run.workers, shared.base);
+        Self { shared, index, sink, seal, next: None, waits, checkpointed: 0 }
+    }
+
+    /// Takes what a worker says.
+    pub(crate) fn take(&mut self, outlet: Outlet) {
         match outlet {
-            Outlet::Rows(worker, epoch, rows) => seal.add(worker, epoch, rows),
-            Outlet::Frontier(worker, frontier) => seal.advance(worker, frontier),
-        }
-        while let Some((epoch, runs)) = seal.next(shared.status.epochs()) {
-            let moment = shared
-                .moments
-                .get(epoch)
-                .ok_or_else(|| Fault::defect("seal", format!("epoch {epoch} has no moment")))?;
-            if shared.status.has_failed() {
-                continue; // nothing more is applied, the sink will take back what is not whole
-            }
-            shared.status.count_sink(index, runs.iter().map(Rows::len).sum());
-            sink.apply(Sealed { moment, runs })?;
-            shared.gate.applied(index, epoch);
+            Outlet::Rows(worker, epoch, rows) => self.seal.add(worker, epoch, rows),
+            Outlet::Frontier(worker, frontier) => self.seal.advance(worker, frontier),
         }
     }
-    Ok(())
+
+    /// Gives the next epoch that is whole.
+    pub(crate) fn sealed(&mut self) -> Option<Epoch> {
+        if self.next.is_none() {
+            self.next = self.seal.next(self.shared.status.epochs());
+        }
+        self.next.as_ref().map(|(epoch, _)| *epoch)
+    }
+
+    /// Tells whether the next epoch may be handed to the sink.
+    pub(crate) fn may_apply(&mut self) -> bool {
+        let Some(epoch) = self.sealed() else { return false };
+        let durability = self.shared.durability.as_ref().filter(|_| self.waits);
+        durability.is_none_or(|durability| durability.journaled.get() >= epoch)
+    }
+
+    /// Hands the next epoch to the sink, and takes the sink's part of a checkpoint after it.
+    pub(crate) fn apply(&mut self) -> Result<(), Fault> {
+        let Some((epoch, runs)) = self.next.take() else { return Ok(()) };
+        let moment = self
+            .shared
+            .moments
+            .get(epoch)
+            .ok_or_else(|| Fault::defect("seal", format!("epoch {epoch} has no moment")))?;
+        if self.shared.status.has_failed() {
+            return Ok(()); // nothing more is applied, the sink will take back what is not whole
+        }
+        self.shared.status.count_sink(self.index, runs.iter().map(Rows::len).sum());
+        crash::point("sink.before_apply");
+        self.sink.apply(Sealed { moment, runs })?;
+        crash::point("sink.after_apply");
+        if let Some(durability) = self.shared.durability.as_ref().filter(|d| d.cuts.is_at(epoch)) {
+            crash::point("sink.before_checkpoint");
+            let state = self.sink.checkpoint()?;
+            crash::point("sink.after_checkpoint");
+            durability.part(epoch, Part::Sink { sink: self.index, state });
+            self.checkpointed = epoch;
+        }
+        self.shared.gate.applied(self.index, epoch);
+        Ok(())
+    }
+
+    /// Ends the sink as the run has ended.
+    pub(crate) fn finish(mut self) -> Result<SinkReport, Fault> {
+        let ending = if self.shared.status.has_failed() {
+            Ending::Failed
+        } else if self.shared.options.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            Ending::Interrupted
+        } else {
+            Ending::Complete
+        };
+        let report = guarded("a sink", || self.sink.finish(ending)).and_then(|report| report);
+        if let Err(fault) = &report {
+            tracing::error!(%fault, "a sink could not finish");
+        }
+        report
+    }
 }

@@ -2,228 +2,291 @@
 //!
 //! With the job clock on event time the order in which sources are read, and so every epoch, depends
 //! on the data alone: the source that is furthest behind goes next, an epoch closes when it is full.
-//! With the wall clock an epoch takes what is there; its contents and its clock are then inputs that
-//! a journal has to keep.
+//! With the wall clock an epoch takes what is there; its contents and its clock are inputs, which
+//! the journal keeps. After a restart the epochs that the journal has are minted again first, the
+//! same to the record.
+//!
+//! The coordinator never blocks: [`Feed::turn`] does what can be done and says what it waits for.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
+use crossbeam_channel::{Receiver, Select};
 
 use proto::event_time::EventTime;
+use proto::reject::Reject;
 use proto::series::SeriesId;
 
 use crate::batch::Rows;
+use crate::checkpoint::gather::{Engine, Part, SourceMark};
 use crate::component::sink::Ending;
-use crate::component::source::Intake;
+use crate::component::source::{Delivery, Position};
+use crate::driver::again::Again;
+use crate::driver::durable::NEVER;
+use crate::driver::intake::Taken;
+use crate::driver::journaling::Order;
+use crate::driver::resume::{Resume, SourceResume};
+use crate::driver::seen::Seen;
 use crate::driver::stamp::Stamp;
+use crate::driver::supply::Supply;
 use crate::driver::worker::{Crew, Share};
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
+use crate::journal::{Entry, Item};
 use crate::moment::{Epoch, Moment};
-
-/// How often a live job's clock moves when nothing arrives: timers run on it.
-const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// How often a wait looks whether the run is to end.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs the job to its end; gives how it ended, after the workers have finished.
-pub(crate) fn coordinate(
-    shared: &Shared,
-    intakes: Vec<Receiver<Intake>>,
-    crew: Crew,
-    event_clock: bool,
-) -> Ending {
-    let outcome = guarded("the coordinator", || {
-        let mut feed = Feed::new(shared, &crew, intakes.len());
-        if event_clock { feed.by_event_time(&intakes) } else { feed.by_wall_clock(&intakes) }
-    });
-    if let Err(fault) = outcome {
-        shared.status.fail(fault);
-    }
-    drop(intakes);
-    crew.finish(shared);
-    if shared.status.has_failed() {
-        Ending::Failed
-    } else if shared.is_stopping() {
-        Ending::Interrupted
-    } else {
-        Ending::Complete
-    }
+/// How often a request for a checkpoint is looked for.
+const LOOK_FOR_REQUEST: Duration = Duration::from_secs(1);
+
+/// What a turn of the coordinator came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something was done; there may be more.
+    Moved,
+    /// Nothing can be done before one of these sources hands something in, or so long has passed.
+    Sources(Vec<usize>, Duration),
+    /// Nothing can be done before the sinks have applied this epoch.
+    Gate(Epoch),
+    /// The last epoch was minted.
+    Done,
 }
 
-struct Feed<'run> {
-    shared: &'run Shared,
-    crew: &'run Crew,
-    stamp: Stamp,
-    epoch: Epoch,
-    clock: EventTime,
-    /// Per source: the greatest event time that it has handed in.
-    reached: Vec<EventTime>,
-    ended: Vec<bool>,
+/// The coordinator.
+pub(crate) struct Feed {
+    pub(super) shared: Arc<Shared>,
+    pub(super) intakes: Vec<Receiver<Taken>>,
+    crew: Crew,
+    pub(super) stamp: Stamp,
+    pub(super) epoch: Epoch,
+    pub(super) clock: EventTime,
+    pub(super) sources: Vec<SourceFeed>,
     /// Per worker: its share of the epoch under way.
     shares: Vec<Vec<(usize, usize, Rows)>>,
-    records: usize,
+    /// What the journal will say of the epoch under way.
+    items: Vec<Item>,
+    pub(super) records: usize,
     /// A backfill has met a tick of the range that it replaces; true if there is no range.
-    is_replaceable: bool,
+    pub(super) is_replaceable: bool,
+    /// The epoch minted last was the last one of its input.
+    pub(super) was_last: bool,
+    /// The epochs of the journal that are still to be minted again.
+    pub(super) again: Option<Again>,
+    /// The epoch under way is to be closed, as the last one or not, when the gate allows it.
+    pub(super) closing: Option<Closing>,
+    /// With the wall clock: when the epoch before was minted.
+    pub(super) minted: Duration,
+    cut: Duration,
+    looked: Duration,
 }
 
-impl<'run> Feed<'run> {
-    fn new(shared: &'run Shared, crew: &'run Crew, sources: usize) -> Self {
-        let workers = shared.plan.run.workers;
-        let range = shared.options.read.clone();
+/// How the epoch under way ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closing {
+    /// No more input will come.
+    pub(super) is_last: bool,
+    /// The run ends with it.
+    pub(super) is_end: bool,
+}
+
+/// What the coordinator knows of a source.
+#[derive(Debug, Default)]
+pub(super) struct SourceFeed {
+    /// The greatest event time that it has handed in.
+    pub(super) reached: EventTime,
+    pub(super) has_ended: bool,
+    pub(super) supply: Supply,
+    position: Option<Position>,
+    pub(super) seen: Seen,
+}
+
+impl SourceFeed {
+    fn new(resume: SourceResume) -> Self {
         Self {
-            shared,
-            crew,
-            stamp: Stamp::new(shared.series.clone(), workers, range),
-            epoch: 0,
-            clock: EventTime::MIN,
-            reached: vec![EventTime::MIN; sources],
-            ended: vec![false; sources],
-            shares: vec![Vec::new(); workers],
-            records: 0,
-            is_replaceable: shared.options.range.is_none(),
+            reached: resume.reached.unwrap_or(NEVER),
+            position: resume.position,
+            seen: resume.seen,
+            ..Self::default()
         }
     }
+}
 
-    fn by_event_time(&mut self, intakes: &[Receiver<Intake>]) {
-        while let Some(source) = self.furthest_behind() {
-            let Some(intake) = intakes.get(source).map(|intake| self.wait(intake)) else { return };
-            match intake {
-                Some(intake) => self.add(source, intake),
-                None if self.shared.is_stopping() => break,
-                None => self.end(source),
-            }
-            if self.records >= self.shared.plan.run.epoch_records_max {
-                self.advance_event_clock();
-                if !self.mint(false) {
-                    return;
-                }
-                if self.has_enough() {
-                    break;
-                }
-            }
-        }
-        if !self.is_replaceable && !self.shared.is_stopping() {
-            return self.refuse_to_empty();
-        }
-        self.advance_event_clock();
-        self.mint(!self.shared.is_stopping());
-    }
-
-    /// Nothing in, nothing out would look like a result: an archive that was lost or moved must not
-    /// empty the tables that were made of it.
-    fn refuse_to_empty(&self) {
-        let Some(range) = &self.shared.options.range else { return };
-        self.shared.status.fail(Fault::stop(
-            "backfill",
-            format!(
-                "there are no ticks from {} to {}, so nothing was replaced; check the archive and \
-                 the range",
-                range.from, range.to
-            ),
-        ));
-    }
-
-    fn by_wall_clock(&mut self, intakes: &[Receiver<Intake>]) {
+/// Runs the job to its end; gives how it ended, after the workers have finished.
+pub(crate) fn coordinate(mut feed: Feed) -> Ending {
+    let shared = feed.shared.clone();
+    let outcome = guarded("the coordinator", || {
         loop {
-            if self.shared.is_stopping() {
-                self.mint(false);
-                return;
-            }
-            let live: Vec<usize> = (0..intakes.len()).filter(|i| !self.has_ended(*i)).collect();
-            if live.is_empty() {
-                self.clock = crate::clock::wall().max(self.clock);
-                self.mint(true);
-                return;
-            }
-            self.take_what_is_there(intakes, &live);
-            self.clock = crate::clock::wall().max(self.clock);
-            if !self.mint(false) {
-                return;
-            }
-        }
-    }
-
-    /// Waits for something up to a heartbeat, then takes what else is there, until the epoch is full
-    /// or as old as it may get.
-    fn take_what_is_there(&mut self, intakes: &[Receiver<Intake>], live: &[usize]) {
-        let mut select = Select::new();
-        for receiver in live.iter().filter_map(|source| intakes.get(*source)) {
-            select.recv(receiver);
-        }
-        if select.ready_timeout(HEARTBEAT).is_err() {
-            return;
-        }
-        let (run, opened) = (&self.shared.plan.run, Instant::now());
-        let (records_max, age_max) = (run.epoch_records_max, run.epoch_every);
-        for source in live.iter().copied() {
-            let Some(receiver) = intakes.get(source) else { continue };
-            loop {
-                match receiver.try_recv() {
-                    Ok(intake) => self.add(source, intake),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        self.end(source);
-                        break;
+            match feed.turn()? {
+                Turn::Moved => {}
+                Turn::Sources(sources, most) => feed.wait(&sources, most),
+                Turn::Gate(epoch) => {
+                    if !shared.gate.wait_for(epoch, || shared.status.has_failed()) {
+                        return Ok(());
                     }
                 }
-                if self.records >= records_max || opened.elapsed() >= age_max {
-                    return;
-                }
+                Turn::Done => return Ok(()),
             }
         }
+    });
+    if let Err(fault) = outcome.and_then(|outcome: Result<(), Fault>| outcome) {
+        shared.status.fail(fault);
+    }
+    feed.finish()
+}
+
+impl Feed {
+    /// Makes the coordinator of a run that goes on from `resume`, with the journal's epochs behind
+    /// it to be minted again.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        intakes: Vec<Receiver<Taken>>,
+        crew: Crew,
+        resume: Resume,
+        again: Option<Again>,
+    ) -> Self {
+        let workers = shared.plan.run.workers;
+        let range = shared.options.read.clone();
+        let stamp = Stamp::behind(shared.series.clone(), workers, range, resume.feeds);
+        let now = shared.clock.monotonic();
+        Self {
+            stamp,
+            intakes,
+            crew,
+            epoch: resume.base,
+            clock: resume.clock.unwrap_or(NEVER),
+            sources: resume.sources.into_iter().map(SourceFeed::new).collect(),
+            shares: vec![Vec::new(); workers],
+            items: Vec::new(),
+            records: 0,
+            is_replaceable: shared.options.range.is_none(),
+            was_last: resume.is_last,
+            again,
+            closing: None,
+            minted: now,
+            cut: now,
+            looked: now,
+            shared,
+        }
     }
 
-    fn has_enough(&self) -> bool {
-        let watermarks = self.stamp.watermarks();
-        let enough = self.shared.options.enough;
-        enough.is_some_and(|enough| {
-            !watermarks.is_empty() && watermarks.iter().all(|watermark| *watermark >= enough)
-        })
-    }
-
-    fn wait(&self, intake: &Receiver<Intake>) -> Option<Intake> {
-        loop {
-            match intake.recv_timeout(LOOK) {
-                Ok(intake) => return Some(intake),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.shared.is_stopping() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
+    /// Does what can be done.
+    pub(crate) fn turn(&mut self) -> Result<Turn, Fault> {
+        if self.shared.status.has_failed() {
+            return Ok(Turn::Done);
+        }
+        if let Some(closing) = self.closing {
+            let run = &self.shared.plan.run;
+            let behind = (self.epoch + 1).saturating_sub(run.epochs_in_flight_max);
+            if self.shared.gate.least() < behind {
+                return Ok(Turn::Gate(behind));
             }
+            self.closing = None;
+            let is_sent = self.mint(closing);
+            return Ok(if is_sent && !closing.is_end { Turn::Moved } else { Turn::Done });
+        }
+        if self.again.is_some() {
+            return self.go_again();
+        }
+        if self.shared.is_event_clock { self.by_event_time() } else { self.by_wall_clock() }
+    }
+
+    /// Lets the workers finish what is in flight; gives how the run ended.
+    pub(crate) fn finish(self) -> Ending {
+        let Self { shared, intakes, crew, .. } = self;
+        drop(intakes);
+        crew.finish(&shared);
+        if shared.status.has_failed() {
+            Ending::Failed
+        } else if shared.is_stopping() {
+            Ending::Interrupted
+        } else {
+            Ending::Complete
         }
     }
 
-    fn has_ended(&self, source: usize) -> bool {
-        self.ended.get(source).copied().unwrap_or(true)
+    fn wait(&self, sources: &[usize], most: Duration) {
+        let mut select = Select::new();
+        for intake in sources.iter().filter_map(|source| self.intakes.get(*source)) {
+            select.recv(intake);
+        }
+        // Whether something came, or time is up: the next turn finds out.
+        drop(select.ready_timeout(most.min(LOOK)));
     }
 
-    fn end(&mut self, source: usize) {
-        if let Some(ended) = self.ended.get_mut(source) {
-            *ended = true;
+    /// Takes in what a source has handed in: into the epoch under way, and into what the journal
+    /// will say of it.
+    pub(super) fn take_in(&mut self, source: usize, taken: Taken) -> Result<(), Fault> {
+        let Taken { mut intake, mut payload } = taken;
+        if self.drop_redelivered(source, &mut intake.rows, &mut intake.rejects, &mut intake.deliveries)
+            && payload.is_some()
+        {
+            payload = Some(self.shared.payload(&intake.rows, &intake.rejects)?);
+        }
+        let position = intake.position;
+        if self.shared.durability.is_some() {
+            let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+            self.items.push(Item {
+                source: count(source),
+                rows: count(intake.rows.len()),
+                rejects: count(intake.rejects.len()),
+                digest: crate::codec::digest(&intake.rows, &intake.rejects, 0),
+                position: position.clone(),
+                deliveries: intake.deliveries,
+                payload,
+            });
+        }
+        self.admit(source, intake.rows, intake.rejects);
+        self.stand(source, position);
+        Ok(())
+    }
+
+    /// A source stands at `position` now.
+    pub(super) fn stand(&mut self, source: usize, position: Position) {
+        if let Some(feed) = self.sources.get_mut(source) {
+            feed.position = Some(position);
         }
     }
 
-    fn furthest_behind(&self) -> Option<usize> {
-        let live = (0..self.reached.len()).filter(|source| !self.has_ended(*source));
-        live.min_by_key(|source| self.reached.get(*source).copied())
-    }
-
-    /// The least event time that all sources have reached; at the end, the greatest of all.
-    fn advance_event_clock(&mut self) {
-        let all_reached = match self.furthest_behind() {
-            Some(source) => self.reached.get(source).copied(),
-            None => self.reached.iter().copied().max(),
+    /// Takes out what has been delivered before; tells whether there was any.
+    fn drop_redelivered(
+        &mut self,
+        source: usize,
+        rows: &mut Rows,
+        rejects: &mut Vec<Reject>,
+        deliveries: &mut Vec<Delivery>,
+    ) -> bool {
+        let Some(feed) = self.sources.get_mut(source) else { return false };
+        let is_new: Vec<bool> =
+            deliveries.iter().map(|delivery| feed.seen.is_new(delivery.id)).collect();
+        if is_new.iter().all(|is_new| *is_new) {
+            return false;
+        }
+        let keep = |count: fn(&Delivery) -> u32| -> Vec<bool> {
+            let counts = deliveries.iter().zip(&is_new);
+            counts
+                .flat_map(|(d, is_new)| std::iter::repeat_n(*is_new, count(d) as usize))
+                .collect()
         };
-        self.clock = all_reached.unwrap_or(EventTime::MIN).max(self.clock);
+        let (rows_kept, rejects_kept) = (keep(|d| d.rows), keep(|d| d.rejects));
+        rows.keep(&rows_kept);
+        let mut kept = rejects_kept.iter();
+        rejects.retain(|_| kept.next().copied().unwrap_or(true));
+        let dropped = is_new.iter().filter(|is_new| !**is_new).count();
+        self.shared.status.count_redelivered(source, dropped);
+        let mut kept = is_new.iter();
+        deliveries.retain(|_| kept.next().copied().unwrap_or(true));
+        true
     }
 
-    fn add(&mut self, source: usize, intake: Intake) {
-        self.records += intake.rows.len() + intake.rejects.len();
-        if !intake.rejects.is_empty() {
-            self.give(0, source, 1, Rows::Rejects(intake.rejects));
+    /// Adds records to the epoch under way.
+    pub(super) fn admit(&mut self, source: usize, rows: Rows, rejects: Vec<Reject>) {
+        self.records += rows.len() + rejects.len();
+        if !rejects.is_empty() {
+            self.give(0, source, 1, Rows::Rejects(rejects));
         }
-        match intake.rows {
+        match rows {
             Rows::Ticks(mut ticks) => {
                 self.stamp.stamp(&mut ticks);
                 if let Some(range) =
@@ -232,10 +295,10 @@ impl<'run> Feed<'run> {
                     let wanted = range.from..range.to;
                     self.is_replaceable = ticks.iter().any(|tick| wanted.contains(&tick.time));
                 }
-                if let (Some(reached), Some(newest)) =
-                    (self.reached.get_mut(source), self.stamp.newest())
+                if let (Some(feed), Some(newest)) =
+                    (self.sources.get_mut(source), self.stamp.newest())
                 {
-                    *reached = newest.max(*reached);
+                    feed.reached = newest.max(feed.reached);
                 }
                 for (worker, share) in self.stamp.split(ticks).into_iter().enumerate() {
                     self.give(worker, source, 0, Rows::Ticks(share));
@@ -247,7 +310,7 @@ impl<'run> Feed<'run> {
                 }
             }
             Rows::Rejects(rejects) => {
-                let series = |reject: &proto::reject::Reject| reject.series();
+                let series = |reject: &Reject| reject.series();
                 for (worker, share) in
                     self.stamp.split_by(rejects, |r| series(r).unwrap_or(SeriesId(u32::MAX)))
                 {
@@ -267,18 +330,17 @@ impl<'run> Feed<'run> {
     }
 
     /// Closes the epoch under way and hands it out; false when the run is over.
-    fn mint(&mut self, is_last: bool) -> bool {
+    fn mint(&mut self, closing: Closing) -> bool {
         self.epoch += 1;
         self.records = 0;
-        let behind = self.epoch.saturating_sub(self.shared.plan.run.epochs_in_flight_max);
-        if !self.shared.gate.wait_for(behind, || self.shared.status.has_failed()) {
-            return false;
-        }
+        self.was_last = closing.is_last;
+        self.minted = self.shared.clock.monotonic();
+        self.note(closing);
         self.shared.moments.record(Moment {
             epoch: self.epoch,
             clock: self.clock,
             watermarks: self.stamp.watermarks().to_vec(),
-            is_last,
+            is_last: closing.is_last,
         });
         self.shared.moments.forget_below(self.shared.gate.least());
         self.shared.status.minted(self.epoch, self.clock);
@@ -289,5 +351,52 @@ impl<'run> Feed<'run> {
             }
         }
         true
+    }
+
+    /// Of a durable run: tells the journal of the epoch, unless it has it, and decides whether a
+    /// checkpoint is taken after it.
+    fn note(&mut self, closing: Closing) {
+        let shared = self.shared.clone();
+        let Some(durability) = &shared.durability else { return };
+        let items = std::mem::take(&mut self.items);
+        if self.again.is_none() {
+            for item in &items {
+                durability.settle.note(item.source as usize, self.epoch, item.position.clone());
+            }
+            let (epoch, clock, is_last) = (self.epoch, self.clock, closing.is_last);
+            // A journal that has ended has failed, and with it the run.
+            drop(durability.orders.send(Order::Entry(Entry { epoch, clock, is_last, items })));
+        }
+        let is_asked = self.is_checkpoint_asked_for();
+        let is_due = self.minted.saturating_sub(self.cut) >= shared.plan.state.checkpoint_every;
+        if closing.is_end || is_asked || (is_due && !durability.cuts.are_any()) {
+            self.cut = self.minted;
+            durability.cuts.add(self.epoch);
+            durability.part(self.epoch, Part::Engine(self.remember(closing.is_last)));
+        }
+    }
+
+    fn is_checkpoint_asked_for(&mut self) -> bool {
+        if self.minted.saturating_sub(self.looked) < LOOK_FOR_REQUEST {
+            return false;
+        }
+        self.looked = self.minted;
+        let request = self.shared.durability.as_ref().and_then(|d| d.request.as_ref());
+        request.is_some_and(|request| std::fs::remove_file(request).is_ok())
+    }
+
+    /// What the engine itself has to remember for a checkpoint.
+    fn remember(&self, is_last: bool) -> Engine {
+        let mark = |feed: &SourceFeed| SourceMark {
+            position: feed.position.clone(),
+            reached: feed.reached,
+            seen: feed.seen.encode(),
+        };
+        Engine {
+            clock: self.clock,
+            is_last,
+            feeds: self.stamp.feeds(),
+            sources: self.sources.iter().map(mark).collect(),
+        }
     }
 }

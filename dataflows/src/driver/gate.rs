@@ -13,9 +13,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Makes a gate for so many sinks, none of which has applied anything.
-    pub fn new(sinks: usize) -> Self {
-        Self { applied: Mutex::new(vec![0; sinks]), moved: Condvar::new() }
+    /// Makes a gate for so many sinks, all of which have applied `base`: 0 for nothing.
+    pub fn new(sinks: usize, base: Epoch) -> Self {
+        Self { applied: Mutex::new(vec![base; sinks]), moved: Condvar::new() }
     }
 
     /// A sink has applied all epochs up to and with `epoch`.
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_slowest_sink_decides() {
-        let gate = Gate::new(2);
+        let gate = Gate::new(2, 0);
         gate.applied(0, 7);
         assert_eq!(gate.least(), 0);
         assert!(!gate.wait_for(3, || true));
@@ -71,6 +71,6 @@ mod tests {
 
     #[test]
     fn without_sinks_nothing_holds_back() {
-        assert!(Gate::new(0).wait_for(u64::MAX, || true));
+        assert!(Gate::new(0, 0).wait_for(u64::MAX, || true));
     }
 }

@@ -1,59 +1,124 @@
-//! Hop 1, Intake: a thread per source, which hands its records over through a bounded channel.
+//! Hop 1, Intake: a thread per source, which hands its records over through a bounded channel, and
+//! acknowledges what has become durable.
 
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::component::source::{Intake, Source};
-use crate::driver::Shared;
+use crate::crash;
+use crate::driver::resume::Resume;
+use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
 
 /// How many intakes may wait for the coordinator, per source.
-const WAITING: usize = 4;
+pub(crate) const WAITING: usize = 4;
 
-/// Opens every source of the plan.
-pub(crate) fn open(shared: &Shared) -> Result<Vec<Box<dyn Source>>, Fault> {
-    let open = |plan: &crate::job::plan::SourcePlan| {
-        plan.definition.open(&plan.config, None, shared.source_context(&plan.id))
-    };
-    shared.plan.sources.iter().map(open).collect()
+/// What a source handed in, and its payload for the journal where that has to keep it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) intake: Intake,
+    pub(crate) payload: Option<Vec<u8>>,
 }
 
+/// Opens every source of the plan, behind where it stood.
+pub(crate) fn open(shared: &Shared, resume: &Resume) -> Result<Vec<Box<dyn Source>>, Fault> {
+    let open = |(index, plan): (usize, &crate::job::plan::SourcePlan)| {
+        let behind = resume.sources.get(index).and_then(|source| source.position.clone());
+        plan.definition.open(&plan.config, behind, shared.source_context(&plan.id))
+    };
+    shared.plan.sources.iter().enumerate().map(open).collect()
+}
+
+/// A thread that gives its source back when the source has ended.
+pub(crate) type Pump = JoinHandle<Option<Box<dyn Source>>>;
+
 /// Starts the threads; a source's channel closes when it has ended.
-pub(crate) fn spawn(shared: &Arc<Shared>, sources: Vec<Box<dyn Source>>) -> Vec<Receiver<Intake>> {
-    let start = |(index, source): (usize, Box<dyn Source>)| {
+pub(crate) fn spawn(
+    shared: &Arc<Shared>,
+    sources: Vec<Box<dyn Source>>,
+) -> (Vec<Receiver<Taken>>, Vec<Pump>) {
+    let mut pumps = Vec::new();
+    let mut start = |(index, source): (usize, Box<dyn Source>)| {
         let (sender, receiver) = bounded(WAITING);
         let (run, name) = (shared.clone(), format!("source-{index}"));
         let spawned =
             thread::Builder::new().name(name).spawn(move || pump(&run, index, source, &sender));
-        if let Err(error) = spawned {
-            shared.status.fail(Fault::stop("a thread for a source", error));
+        match spawned {
+            Ok(pump) => pumps.push(pump),
+            Err(error) => shared.status.fail(Fault::stop("a thread for a source", error)),
         }
         receiver
     };
-    sources.into_iter().enumerate().map(start).collect()
+    let receivers = sources.into_iter().enumerate().map(&mut start).collect();
+    (receivers, pumps)
 }
 
-fn pump(shared: &Shared, index: usize, mut source: Box<dyn Source>, to: &Sender<Intake>) {
+/// Waits for the threads, and lets each source acknowledge what has become durable since.
+pub(crate) fn join(shared: &Shared, pumps: Vec<Pump>) {
+    for (index, pump) in pumps.into_iter().enumerate() {
+        if let Ok(Some(mut source)) = pump.join()
+            && !shared.status.has_failed()
+            && let Err(fault) = settle(shared, index, source.as_mut())
+        {
+            shared.status.fail(fault);
+        }
+    }
+}
+
+fn pump(
+    shared: &Shared,
+    index: usize,
+    mut source: Box<dyn Source>,
+    to: &Sender<Taken>,
+) -> Option<Box<dyn Source>> {
     loop {
         if shared.is_stopping() {
-            return;
+            return Some(source);
         }
-        let next = crate::driver::guarded("a source", || source.next(&shared.options.stop));
-        match next.and_then(|next| next) {
-            Ok(Some(intake)) => {
-                shared.status.count_intake(index, intake.rows.len(), intake.rejects.len());
-                shared.status.set_progress(index, source.progress());
-                if to.send(intake).is_err() {
-                    return;
+        let turn = guarded("a source", || turn(shared, index, source.as_mut()));
+        match turn.and_then(|turn| turn) {
+            Ok(Some(taken)) => {
+                if to.send(taken).is_err() {
+                    return Some(source);
                 }
             }
             Ok(None) => {
                 shared.status.set_progress(index, Some(1000));
-                return;
+                return Some(source);
             }
-            Err(fault) => return shared.status.fail(fault),
+            Err(fault) => {
+                shared.status.fail(fault);
+                return None;
+            }
         }
     }
+}
+
+/// Acknowledges what is due, then takes what the source has; none: it has ended.
+pub(crate) fn turn(
+    shared: &Shared,
+    index: usize,
+    source: &mut dyn Source,
+) -> Result<Option<Taken>, Fault> {
+    settle(shared, index, source)?;
+    let Some(intake) = source.next(&shared.options.stop)? else { return Ok(None) };
+    shared.status.count_intake(index, intake.rows.len(), intake.rejects.len());
+    shared.status.set_progress(index, source.progress());
+    let payload = match shared.keeps_payload(index) {
+        true => Some(shared.payload(&intake.rows, &intake.rejects)?),
+        false => None,
+    };
+    Ok(Some(Taken { intake, payload }))
+}
+
+/// Acknowledges what is due.
+pub(crate) fn settle(shared: &Shared, index: usize, source: &mut dyn Source) -> Result<(), Fault> {
+    let due = shared.durability.as_ref().and_then(|durability| durability.settle.take(index));
+    let Some(position) = due else { return Ok(()) };
+    crash::point("source.before_ack");
+    source.settle(&position)?;
+    crash::point("source.after_ack");
+    Ok(())
 }

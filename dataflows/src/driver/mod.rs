@@ -11,15 +11,26 @@
 //! Every queue is bounded, and no epoch is minted while a sink lags by more than
 //! `epochs_in_flight`: a slow sink slows the sources down, memory does not grow.
 
+pub mod durable;
 pub mod gate;
 pub mod seal;
 pub mod stamp;
 pub mod status;
 
+mod again;
 mod apply;
+mod checkpointing;
 mod feed;
 mod intake;
+mod journaling;
+mod live;
+mod mark;
 mod operate;
+mod prepare;
+mod resume;
+mod seen;
+mod settle;
+mod supply;
 mod wire;
 mod worker;
 
@@ -28,15 +39,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::event_time::EventTime;
+use proto::reject::Reject;
 use proto::series::SeriesTable;
 
-use crate::component::sink::{Ending, SinkContext, SinkReport};
-use crate::component::source::{Range, SourceContext};
+use crate::batch::Rows;
+use crate::clock::{Clock, System};
+use crate::component::sink::{Ending, SinkReport};
+use crate::component::source::{Promise, Range, SourceContext};
 use crate::fault::Fault;
 use crate::job::plan::{ClockSource, Plan};
 use crate::moment::{Epoch, Moments};
 
+use durable::{Backing, Durability, Start};
+use feed::Feed;
 use gate::Gate;
+use prepare::Run;
 use status::Status;
 
 /// What a run is given beside its plan.
@@ -56,6 +73,11 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// How many threads each source may keep busy with decoding.
     pub threads: usize,
+    /// Whether the run survives being killed, and what it goes on from.
+    pub start: Start,
+    /// Whether the journal keeps the records of every source: a recording, which can be replayed
+    /// without the sources.
+    pub is_recording: bool,
 }
 
 /// How a run went.
@@ -67,6 +89,8 @@ pub struct RunReport {
     pub epochs: Epoch,
     /// Per source: records handed in, and records that could not be decoded.
     pub sources: Vec<SourceReport>,
+    /// What the run went on from, if it is durable.
+    pub resumed: Option<Resumed>,
     /// Per output (`candles.closed`): records emitted.
     pub outputs: Vec<(String, u64)>,
     /// Per sink: what it wrote.
@@ -82,6 +106,19 @@ pub struct SourceReport {
     pub records: u64,
     /// Records that could not be decoded.
     pub rejects: u64,
+    /// Messages that had been delivered before, and were dropped.
+    pub redelivered: u64,
+}
+
+/// What a durable run went on from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Resumed {
+    /// Counts the starts of the job.
+    pub generation: u64,
+    /// The epoch of the checkpoint; 0: there was none.
+    pub checkpoint: Epoch,
+    /// The last epoch that was minted again from the journal.
+    pub journal: Epoch,
 }
 
 /// What the threads of a run share.
@@ -93,6 +130,12 @@ pub(crate) struct Shared {
     pub(crate) moments: Moments,
     pub(crate) gate: Gate,
     pub(crate) status: Arc<Status>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) is_event_clock: bool,
+    /// The epoch that the run goes on behind; 0: it starts from nothing.
+    pub(crate) base: Epoch,
+    /// Of a durable run.
+    pub(crate) durability: Option<Durability>,
 }
 
 impl Shared {
@@ -109,6 +152,21 @@ impl Shared {
             threads: self.options.threads,
         }
     }
+
+    /// Tells whether the journal keeps the records of a source, because nobody could give them
+    /// again.
+    pub(crate) fn keeps_payload(&self, source: usize) -> bool {
+        let plan = self.plan.sources.get(source);
+        let replays = plan.is_some_and(|s| s.definition.promise(&s.config) == Promise::Replays);
+        self.durability.is_some() && (self.options.is_recording || !replays)
+    }
+
+    /// Encodes records for the journal.
+    pub(crate) fn payload(&self, rows: &Rows, rejects: &[Reject]) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        crate::codec::encode(rows, rejects, &self.series, &mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 /// Runs a plan until its input ends, the user stops it, or something fails.
@@ -116,32 +174,42 @@ impl Shared {
 /// # Errors
 /// The first fault of any component. Sinks have then taken back what was not whole.
 pub fn run(plan: &Plan, options: Options, status: Arc<Status>) -> Result<RunReport, Fault> {
-    let sinks = plan.sinks.len();
-    let shared = Arc::new(Shared {
-        plan: plan.clone(),
-        options,
-        series: SeriesTable::new(),
-        moments: Moments::new(),
-        gate: Gate::new(sinks),
-        status,
-    });
-    let sources = intake::open(&shared)?;
-    let open_sinks = apply::open(&shared, |plan| SinkContext {
-        job: shared.plan.name.clone(),
-        id: plan.id.clone(),
-        root: shared.options.root.clone(),
-        series: shared.series.clone(),
-        kind: plan.kind,
-        replace: shared.options.range.clone(),
-        durable: None,
-    })?;
-    let (appliers, outlets) = apply::spawn(&shared, open_sinks)?;
-    let crew = worker::spawn(&shared, outlets);
-    let ending = match crew {
+    let is_durable = plan.state.durable && options.range.is_none();
+    let backing = match options.start {
+        Start::Resume | Start::Fresh if is_durable => {
+            Some(Backing::open(plan, &options.root, &|_| None)?)
+        }
+        Start::Forgetful | Start::Resume | Start::Fresh => None,
+    };
+    run_in(plan, options, backing, status)
+}
+
+/// Runs a plan as [`run`] does, but keeps what makes it durable where it is told.
+///
+/// # Errors
+/// The first fault of any component.
+pub fn run_in(
+    plan: &Plan,
+    options: Options,
+    backing: Option<Backing>,
+    status: Arc<Status>,
+) -> Result<RunReport, Fault> {
+    let is_fresh = options.start == Start::Fresh;
+    let opened = backing.map(|backing| durable::open(plan, backing, is_fresh)).transpose()?;
+    let clock: Arc<dyn Clock> = Arc::new(System::new());
+    let (run, keepers) = Run::prepare(plan, options, opened, status, clock)?;
+    let Run { shared, resume, again } = run;
+    let machines = wire::machines(&shared, &resume)?;
+    let sources = intake::open(&shared, &resume)?;
+    let sinks = apply::open(&shared, &resume, keepers.last)?;
+    let keepers = keepers.spawn(&shared)?;
+    let (appliers, outlets) = apply::spawn(&shared, sinks)?;
+    let mut pumps = Vec::new();
+    let ending = match worker::spawn(&shared, machines, outlets) {
         Ok(crew) => {
-            let intakes = intake::spawn(&shared, sources);
-            let event_clock = clock_is_event_time(plan);
-            feed::coordinate(&shared, intakes, crew, event_clock)
+            let (intakes, started) = intake::spawn(&shared, sources);
+            pumps = started;
+            feed::coordinate(Feed::new(shared.clone(), intakes, crew, resume, again))
         }
         Err(fault) => {
             shared.status.fail(fault);
@@ -149,6 +217,8 @@ pub fn run(plan: &Plan, options: Options, status: Arc<Status>) -> Result<RunRepo
         }
     };
     let reports = apply::join(&shared, appliers);
+    keepers.join(&shared);
+    intake::join(&shared, pumps);
     if let Some(fault) = shared.status.take_failure() {
         return Err(fault);
     }
@@ -168,6 +238,7 @@ fn report(shared: &Shared, ending: Ending, sinks: Vec<(String, SinkReport)>) -> 
         complete: ending == Ending::Complete,
         epochs: shared.status.epochs(),
         sources: shared.status.source_reports(),
+        resumed: shared.durability.as_ref().map(|durability| durability.resumed.clone()),
         outputs: shared.status.output_counts(),
         sinks,
     }

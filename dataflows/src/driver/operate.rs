@@ -16,9 +16,11 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use proto::candle::Candle;
 use proto::reject::Reject;
+use proto::series::{KEY_GROUPS, worker_of};
 use proto::tick::Tick;
 
 use crate::batch::{Batch, Record, Rows};
+use crate::checkpoint::gather::Part;
 use crate::driver::Shared;
 use crate::kind::Kind;
 use crate::machine::{Emit, Machine};
@@ -74,6 +76,8 @@ impl AnyOut {
 /// What the adapter knows of the operator beside its machine.
 pub(crate) struct Place {
     pub(crate) id: String,
+    /// Its number in the plan.
+    pub(crate) number: usize,
     pub(crate) kinds: Vec<Kind>,
     /// Whether anything reads the output; what nobody reads is counted and dropped here.
     pub(crate) used: Vec<bool>,
@@ -102,7 +106,7 @@ pub(crate) fn operate<'scope, T: Record>(
     builder.build(move |mut capabilities| {
         let mut waiting: BTreeMap<Epoch, Vec<Vec<T>>> = BTreeMap::new();
         let mut emit = Emit::new(&place.kinds);
-        let mut next: Epoch = 1;
+        let mut next: Epoch = shared.base + 1;
         for capability in &mut capabilities {
             capability.downgrade(&next);
         }
@@ -119,6 +123,7 @@ pub(crate) fn operate<'scope, T: Record>(
                     machine.apply(rows, &mut emit);
                 }
                 machine.seal(&moment, &mut emit);
+                remember(machine.as_ref(), &place, worker as usize, next, &shared);
                 for (number, capability) in capabilities.iter_mut().enumerate() {
                     let rows = emit.take(number);
                     if rows.is_empty() {
@@ -145,4 +150,33 @@ pub(crate) fn operate<'scope, T: Record>(
         }
     });
     ports
+}
+
+/// Where a checkpoint is taken after this epoch: sends the state of the key groups that the worker
+/// owns.
+fn remember<T: Record>(
+    machine: &dyn Machine<T>,
+    place: &Place,
+    worker: usize,
+    epoch: Epoch,
+    shared: &Shared,
+) {
+    let Some(durability) = shared.durability.as_ref().filter(|d| d.cuts.is_at(epoch)) else {
+        return;
+    };
+    let mut groups = Vec::new();
+    for group in 0..KEY_GROUPS {
+        if worker_of(group, shared.plan.run.workers) != worker {
+            continue;
+        }
+        let mut state = Vec::new();
+        if let Err(fault) = machine.snapshot(group, &mut state) {
+            return shared.status.fail(fault);
+        }
+        if !state.is_empty() {
+            groups.push((group, state));
+        }
+    }
+    let (operator, version) = (place.number, machine.state_version());
+    durability.part(epoch, Part::Operator { operator, worker, version, groups });
 }

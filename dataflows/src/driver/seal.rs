@@ -16,9 +16,9 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Starts before the first epoch.
-    pub fn new(workers: usize) -> Self {
-        Self { frontiers: vec![0; workers], pending: BTreeMap::new(), next: 1 }
+    /// Starts behind `base`: 0 before the first epoch.
+    pub fn new(workers: usize, base: Epoch) -> Self {
+        Self { frontiers: vec![0; workers], pending: BTreeMap::new(), next: base + 1 }
     }
 
     /// Takes rows of an epoch from a worker.
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_epoch_waits_for_every_worker_and_keeps_their_order() {
-        let mut seal = Seal::new(2);
+        let mut seal = Seal::new(2, 0);
         seal.add(1, 1, Rows::Candles(Vec::new()));
         seal.add(0, 1, Rows::Ticks(Vec::new()));
         seal.advance(0, 3);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn epochs_without_rows_are_sealed_too_but_none_that_was_not_minted() {
-        let mut seal = Seal::new(1);
+        let mut seal = Seal::new(1, 0);
         seal.advance(0, u64::MAX);
         assert_eq!(seal.next(2).unwrap().0, 1);
         assert_eq!(seal.next(2).unwrap().0, 2);

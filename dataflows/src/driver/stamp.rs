@@ -4,10 +4,11 @@
 //! once, by the order of the source, and not by batches or workers; and the worker that owns its
 //! key group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proto::event_time::EventTime;
-use proto::series::{Series, SeriesId, SeriesTable, worker_of};
+use proto::series::{FeedId, Series, SeriesId, SeriesTable, worker_of};
 use proto::tick::Tick;
 
 use crate::component::source::Range;
@@ -24,6 +25,8 @@ pub struct Stamp {
     /// By series: (feed, worker, wanted).
     places: Vec<(u32, u32, bool)>,
     watermarks: Vec<EventTime>,
+    /// By name of a feed that has not been met since the restart: how far it had come.
+    restored: BTreeMap<String, EventTime>,
     newest: Option<EventTime>,
     workers: usize,
     range: Option<Range>,
@@ -32,15 +35,39 @@ pub struct Stamp {
 impl Stamp {
     /// Makes the stamp of a run with so many workers; with a range, what is outside is left out.
     pub fn new(table: SeriesTable, workers: usize, range: Option<Range>) -> Self {
-        Self {
+        Self::behind(table, workers, range, BTreeMap::new())
+    }
+
+    /// Makes the stamp of a run that goes on where its feeds, by their names, had come so far.
+    pub fn behind(
+        table: SeriesTable,
+        workers: usize,
+        range: Option<Range>,
+        restored: BTreeMap<String, EventTime>,
+    ) -> Self {
+        let mut stamp = Self {
             table,
             known: Vec::new(),
             places: Vec::new(),
             watermarks: Vec::new(),
+            restored,
             newest: None,
             workers,
             range,
-        }
+        };
+        stamp.learn(); // operators may know series from their restored state
+        stamp
+    }
+
+    /// How far every feed has come, by its name, sorted.
+    pub fn feeds(&self) -> Vec<(String, EventTime)> {
+        let met = self.watermarks.iter().enumerate().filter_map(|(index, watermark)| {
+            let feed = FeedId(u32::try_from(index).ok()?);
+            Some((self.table.feed_name(feed)?.as_ref().to_owned(), *watermark))
+        });
+        let mut feeds = self.restored.clone();
+        feeds.extend(met);
+        feeds.into_iter().collect()
     }
 
     /// The greatest event time among the ticks that were stamped last.
@@ -129,6 +156,12 @@ impl Stamp {
             self.places.push((series.feed.0, u32::try_from(worker).unwrap_or(0), wanted));
             if self.watermarks.len() <= series.feed.index() {
                 self.watermarks.resize(series.feed.index() + 1, EventTime::MIN);
+                let restored = self.restored.get(&*series.source).copied();
+                if let (Some(watermark), Some(restored)) =
+                    (self.watermarks.last_mut(), restored)
+                {
+                    *watermark = restored;
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ pub struct SourceStatus {
     id: String,
     records: AtomicU64,
     rejects: AtomicU64,
+    redelivered: AtomicU64,
     /// Thousandths of the input read; above 1000: not known.
     permille: AtomicU32,
 }
@@ -40,6 +41,7 @@ impl Status {
             id: id.clone(),
             records: AtomicU64::new(0),
             rejects: AtomicU64::new(0),
+            redelivered: AtomicU64::new(0),
             permille: AtomicU32::new(u32::MAX),
         };
         let outputs = plan.operators.iter().flat_map(|operator| {
@@ -61,6 +63,12 @@ impl Status {
         if let Some(status) = self.sources.get(source) {
             status.records.fetch_add(records as u64, Ordering::Relaxed);
             status.rejects.fetch_add(rejects as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_redelivered(&self, source: usize, messages: usize) {
+        if let Some(status) = self.sources.get(source) {
+            status.redelivered.fetch_add(messages as u64, Ordering::Relaxed);
         }
     }
 
@@ -133,6 +141,7 @@ impl Status {
                 id: source.id.clone(),
                 records: source.records.load(Ordering::Relaxed),
                 rejects: source.rejects.load(Ordering::Relaxed),
+                redelivered: source.redelivered.load(Ordering::Relaxed),
             })
             .collect()
     }

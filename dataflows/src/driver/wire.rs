@@ -13,6 +13,7 @@ use timely::dataflow::operators::{Concatenate, Exchange, Input};
 
 use proto::candle::Candle;
 use proto::reject::Reject;
+use proto::series::{KeyGroup, worker_of};
 use proto::tick::Tick;
 
 use crate::batch::{Batch, Record, Rows};
@@ -20,6 +21,7 @@ use crate::component::operator::OperatorContext;
 use crate::driver::Shared;
 use crate::driver::apply::Outlet;
 use crate::driver::operate::{Place, operate};
+use crate::driver::resume::Resume;
 use crate::fault::Fault;
 use crate::job::plan::{OperatorPlan, Origin, Plan};
 use crate::kind::Kind;
@@ -88,23 +90,66 @@ fn is_reached(operator: &OperatorPlan, reached: &BTreeMap<(String, usize), bool>
     (0..outputs).any(|number| reached.contains_key(&(operator.id.clone(), number)))
 }
 
-/// Builds the machines of one worker before any dataflow exists, so that a fault stays a fault.
-pub(crate) fn machines(shared: &Shared) -> Result<Vec<AnyMachine>, Fault> {
+/// Which operators run: those whose output leads to a sink.
+pub(crate) fn running(plan: &Plan) -> Vec<bool> {
+    let reached = reached(plan);
+    plan.operators.iter().map(|operator| is_reached(operator, &reached)).collect()
+}
+
+/// Builds the machines of every worker before any dataflow exists, so that a fault stays a fault;
+/// each takes over the key groups that it owns.
+pub(crate) fn machines(shared: &Shared, resume: &Resume) -> Result<Vec<Vec<AnyMachine>>, Fault> {
+    let workers = shared.plan.run.workers;
     let reached = reached(&shared.plan);
-    let build = |operator: &OperatorPlan| {
-        let outputs = operator.definition.outputs().len();
-        let used = |number| reached.contains_key(&(operator.id.clone(), number));
-        let context = OperatorContext {
-            id: operator.id.clone(),
-            root: shared.options.root.clone(),
-            series: shared.series.clone(),
-            kind: operator.kind,
-            range: shared.options.range.clone(),
-            used_outputs: (0..outputs).map(used).collect(),
+    let build = |worker: usize| {
+        let build = |(index, operator): (usize, &OperatorPlan)| {
+            let outputs = operator.definition.outputs().len();
+            let used = |number| reached.contains_key(&(operator.id.clone(), number));
+            let context = OperatorContext {
+                id: operator.id.clone(),
+                root: shared.options.root.clone(),
+                series: shared.series.clone(),
+                kind: operator.kind,
+                range: shared.options.range.clone(),
+                used_outputs: (0..outputs).map(used).collect(),
+            };
+            let mut machine = operator.definition.build(&operator.config, context)?;
+            if let Some(Some((version, groups))) = resume.operators.get(index) {
+                for (group, state) in groups {
+                    if worker_of(*group, workers) == worker {
+                        restore(&mut machine, *group, *version, state)
+                            .map_err(|fault| in_operator(&operator.id, &fault))?;
+                    }
+                }
+            }
+            Ok(machine)
         };
-        operator.definition.build(&operator.config, context)
+        shared.plan.operators.iter().enumerate().map(build).collect()
     };
-    shared.plan.operators.iter().map(build).collect()
+    (0..workers).map(build).collect()
+}
+
+fn restore(
+    machine: &mut AnyMachine,
+    group: KeyGroup,
+    version: u16,
+    state: &[u8],
+) -> Result<(), Fault> {
+    match machine {
+        AnyMachine::Ticks(machine) => machine.restore(group, version, state),
+        AnyMachine::Candles(machine) => machine.restore(group, version, state),
+        AnyMachine::Rejects(machine) => machine.restore(group, version, state),
+    }
+}
+
+fn in_operator(id: &str, fault: &Fault) -> Fault {
+    Fault::stop(
+        format!("operators.{id}"),
+        format!(
+            "its state in the checkpoint cannot be taken over: {fault}; give it `on_change: reset`, \
+             use the tapeflow that wrote it, or start over with --fresh"
+        ),
+    )
 }
 
 /// Wires the plan; gives the inlets, in the order of (source, output).
@@ -128,7 +173,7 @@ pub(crate) fn wire(
         inlets.push(row);
     }
     let mut counter = 0;
-    for (operator, machine) in plan.operators.iter().zip(machines) {
+    for (index, (operator, machine)) in plan.operators.iter().zip(machines).enumerate() {
         let outputs = operator.definition.outputs().len();
         let first = counter;
         counter += outputs;
@@ -137,6 +182,7 @@ pub(crate) fn wire(
         }
         let place = Place {
             id: operator.id.clone(),
+            number: index,
             kinds: operator.output_kinds(),
             used: (0..outputs)
                 .map(|number| reached.contains_key(&(operator.id.clone(), number)))

@@ -10,7 +10,7 @@ use timely::worker::Worker;
 
 use crate::batch::Rows;
 use crate::driver::apply::Outlet;
-use crate::driver::wire::{machines, wire};
+use crate::driver::wire::{Inlet, wire};
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
 use crate::machine::AnyMachine;
@@ -28,10 +28,16 @@ pub(crate) struct Share {
 pub(crate) struct Crew {
     senders: Vec<Sender<Share>>,
     threads: Arc<Vec<OnceLock<Thread>>>,
-    guards: WorkerGuards<()>,
+    /// None where somebody else steps the workers.
+    guards: Option<WorkerGuards<()>>,
 }
 
 impl Crew {
+    /// Makes the end of workers that somebody else steps.
+    pub(crate) fn of(senders: Vec<Sender<Share>>) -> Self {
+        Self { senders, threads: Arc::default(), guards: None }
+    }
+
     /// Hands a worker its share and wakes it.
     pub(crate) fn send(&self, worker: usize, share: Share) -> bool {
         let sent = self.senders.get(worker).is_some_and(|sender| sender.send(share).is_ok());
@@ -47,7 +53,7 @@ impl Crew {
         for thread in self.threads.iter().filter_map(OnceLock::get) {
             thread.unpark();
         }
-        for result in self.guards.join() {
+        for result in self.guards.map_or_else(Vec::new, WorkerGuards::join) {
             if let Err(message) = result {
                 shared.status.fail(Fault::defect("a worker", message));
             }
@@ -61,16 +67,20 @@ struct Kit {
     machines: Vec<AnyMachine>,
 }
 
-/// Builds every worker's machines, then starts the workers.
-pub(crate) fn spawn(shared: &Arc<Shared>, outlets: Vec<Sender<Outlet>>) -> Result<Crew, Fault> {
+/// Starts the workers, each with its machines.
+pub(crate) fn spawn(
+    shared: &Arc<Shared>,
+    machines: Vec<Vec<AnyMachine>>,
+    outlets: Vec<Sender<Outlet>>,
+) -> Result<Crew, Fault> {
     let workers = shared.plan.run.workers;
     let waiting = usize::try_from(shared.plan.run.epochs_in_flight_max).unwrap_or(64);
     let mut senders = Vec::new();
     let mut kits = Vec::new();
-    for _ in 0..workers {
+    for machines in machines {
         let (sender, shares) = bounded(waiting);
         senders.push(sender);
-        kits.push(Mutex::new(Some(Kit { shares, machines: machines(shared)? })));
+        kits.push(Mutex::new(Some(Kit { shares, machines })));
     }
     let threads: Arc<Vec<OnceLock<Thread>>> =
         Arc::new((0..workers).map(|_| OnceLock::new()).collect());
@@ -101,42 +111,84 @@ pub(crate) fn spawn(shared: &Arc<Shared>, outlets: Vec<Sender<Outlet>>) -> Resul
         }
     })
     .map_err(|error| Fault::stop("the workers", error))?;
-    Ok(Crew { senders, threads, guards })
+    Ok(Crew { senders, threads, guards: Some(guards) })
 }
 
 fn work(worker: &mut Worker, shared: &Arc<Shared>, kit: Kit, outlets: Vec<Sender<Outlet>>) {
-    let own = u32::try_from(worker.index()).unwrap_or(0);
-    let mut inlets = worker.dataflow(|scope| wire(scope, shared, kit.machines, &outlets));
+    let mut hand = Hand::new(worker, shared, kit.shares, kit.machines, &outlets);
     drop(outlets);
-    for inlet in inlets.iter_mut().flatten() {
-        inlet.advance_to(1);
-    }
-    loop {
-        if shared.status.has_failed() {
-            return;
+    while !shared.status.has_failed() {
+        match hand.turn(worker) {
+            Step::Moved => {}
+            Step::Idle => {
+                worker.step_or_park(Some(PARK_MAX));
+            }
+            Step::Over => return,
         }
-        match kit.shares.try_recv() {
+    }
+}
+
+/// What a turn of a worker came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A share was taken.
+    Moved,
+    /// There is no share: step the dataflow, or wait.
+    Idle,
+    /// The input has ended and the dataflow with it.
+    Over,
+}
+
+/// A worker's hold on its dataflow.
+pub(crate) struct Hand {
+    own: u32,
+    shares: Receiver<Share>,
+    /// None when the input has ended.
+    inlets: Option<Vec<Vec<Inlet>>>,
+}
+
+impl Hand {
+    /// Wires the worker's dataflow.
+    pub(crate) fn new(
+        worker: &mut Worker,
+        shared: &Arc<Shared>,
+        shares: Receiver<Share>,
+        machines: Vec<AnyMachine>,
+        outlets: &[Sender<Outlet>],
+    ) -> Self {
+        let own = u32::try_from(worker.index()).unwrap_or(0);
+        let mut inlets = worker.dataflow(|scope| wire(scope, shared, machines, outlets));
+        for inlet in inlets.iter_mut().flatten() {
+            inlet.advance_to(shared.base + 1);
+        }
+        Self { own, shares, inlets: Some(inlets) }
+    }
+
+    /// Takes the next share, if there is one.
+    pub(crate) fn turn(&mut self, worker: &mut Worker) -> Step {
+        let Some(inlets) = &mut self.inlets else {
+            return if worker.has_dataflows() { Step::Idle } else { Step::Over };
+        };
+        match self.shares.try_recv() {
             Ok(share) => {
                 for (source, output, rows) in share.rows {
                     if let Some(inlet) = inlets.get_mut(source).and_then(|row| row.get_mut(output))
                     {
-                        inlet.send(own, rows);
+                        inlet.send(self.own, rows);
                     }
                 }
                 for inlet in inlets.iter_mut().flatten() {
                     inlet.advance_to(share.epoch + 1);
                 }
                 worker.step();
+                Step::Moved
             }
-            Err(TryRecvError::Empty) => {
-                worker.step_or_park(Some(PARK_MAX));
+            Err(TryRecvError::Empty) => Step::Idle,
+            Err(TryRecvError::Disconnected) => {
+                self.inlets = None;
+                Step::Moved
             }
-            Err(TryRecvError::Disconnected) => break,
         }
-    }
-    drop(inlets);
-    while worker.has_dataflows() && !shared.status.has_failed() {
-        worker.step_or_park(Some(PARK_MAX));
     }
 }
 

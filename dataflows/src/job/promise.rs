@@ -7,7 +7,7 @@ pub enum Ack {
     /// When it is in the journal, payload and all.
     #[default]
     Journal,
-    /// When a checkpoint covers it: the journal keeps no payload.
+    /// When a checkpoint covers it, which may lie farther away than the journal.
     Checkpoint,
     /// When it is received: what is under way when the job is killed is lost.
     Receive,

@@ -1,0 +1,227 @@
+//! Matching a checkpoint with a plan: state is kept per component, and never used silently by one
+//! that is not what it was.
+
+use std::collections::BTreeMap;
+
+use proto::event_time::EventTime;
+use proto::series::KeyGroup;
+
+use crate::checkpoint::manifest::{Owner, checksum};
+use crate::checkpoint::read::Restored;
+use crate::checkpoint::write::Owners;
+use crate::component::source::{Position, Promise};
+use crate::driver::seen::Seen;
+use crate::driver::wire::running;
+use crate::fault::Fault;
+use crate::job::plan::{Origin, Plan};
+use crate::job::state::OnChange;
+use crate::moment::Epoch;
+
+/// What the components of a plan go on from; by their numbers in the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Resume {
+    /// The epoch of the checkpoint; 0: there is none.
+    pub(crate) base: Epoch,
+    pub(crate) clock: Option<EventTime>,
+    pub(crate) is_last: bool,
+    pub(crate) feeds: BTreeMap<String, EventTime>,
+    pub(crate) sources: Vec<SourceResume>,
+    /// The states of an operator: version, and bytes by key group.
+    pub(crate) operators: Vec<Option<(u16, BTreeMap<KeyGroup, Vec<u8>>)>>,
+    pub(crate) sinks: Vec<Option<Vec<u8>>>,
+    /// A component has changed and wants everything to be read again.
+    pub(crate) is_bootstrap: bool,
+}
+
+/// What a source goes on from.
+#[derive(Debug, Default)]
+pub(crate) struct SourceResume {
+    pub(crate) position: Option<Position>,
+    pub(crate) reached: Option<EventTime>,
+    pub(crate) seen: Seen,
+}
+
+/// Says of every component of a plan what it is, so that a change is noticed.
+///
+/// A sink is known by its type alone: where it writes says itself whether it is the same place
+/// (passwords and addresses may change), by the progress that it keeps there.
+pub(crate) fn owners(plan: &Plan) -> Owners {
+    let words = |inputs: &[Origin]| -> String {
+        inputs.iter().map(|origin| format!(" {}.{}", origin.id, origin.port)).collect()
+    };
+    let owner = |id: &str, kind: &str, rest: String| Owner {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        fingerprint: checksum(rest.as_bytes()),
+    };
+    let sources = plan.sources.iter();
+    let operators = plan.operators.iter();
+    Owners {
+        sources: sources
+            .map(|source| owner(&source.id, source.definition.name(), source.config.to_string()))
+            .collect(),
+        operators: operators
+            .map(|operator| {
+                let rest = format!("{}{}", operator.config, words(&operator.inputs));
+                owner(&operator.id, operator.definition.name(), rest)
+            })
+            .collect(),
+        sinks: plan
+            .sinks
+            .iter()
+            .map(|sink| owner(&sink.id, sink.definition.name(), sink.kind.to_string()))
+            .collect(),
+    }
+}
+
+/// What is to be done with a component's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Reset,
+    Bootstrap,
+}
+
+/// Matches what was restored with the plan.
+///
+/// # Errors
+/// When a component has changed and the job file does not say what is to become of its state.
+pub(crate) fn resume(
+    plan: &Plan,
+    owners: &Owners,
+    restored: Option<Restored>,
+) -> Result<Resume, Fault> {
+    let Some(restored) = restored else {
+        return Ok(Resume {
+            sources: plan.sources.iter().map(|_| SourceResume::default()).collect(),
+            operators: plan.operators.iter().map(|_| None).collect(),
+            sinks: plan.sinks.iter().map(|_| None).collect(),
+            ..Resume::default()
+        });
+    };
+    let Restored { manifest, operators, sinks, seen } = restored;
+    let mut resume = Resume {
+        base: manifest.epoch,
+        clock: Some(EventTime::from_ns(manifest.clock)),
+        is_last: manifest.is_last,
+        feeds: manifest.feeds.iter().map(|(n, ns)| (n.clone(), EventTime::from_ns(*ns))).collect(),
+        ..Resume::default()
+    };
+    let mut verdicts = Vec::new();
+    let mut known: BTreeMap<String, _> = manifest
+        .sources
+        .into_iter()
+        .zip(seen)
+        .map(|(state, seen)| (state.owner.id.clone(), (state, seen)))
+        .collect();
+    for (source, owner) in plan.sources.iter().zip(&owners.sources) {
+        let found = known.remove(&source.id);
+        let was = found.as_ref().map(|(state, _)| &state.owner);
+        let verdict = judge("sources", owner, was, source.on_change)?;
+        verdicts.push(verdict);
+        resume.sources.push(match found.filter(|_| verdict == Verdict::Keep) {
+            Some((state, seen)) => SourceResume {
+                position: state.position.map(|position| Position(position.0)),
+                reached: Some(EventTime::from_ns(state.reached)),
+                seen: Seen::decode(&seen)?,
+            },
+            None => SourceResume::default(),
+        });
+    }
+    tell_removed("sources", known.keys());
+    let mut known: BTreeMap<String, _> = manifest
+        .operators
+        .into_iter()
+        .zip(operators)
+        .map(|(state, groups)| (state.owner.id.clone(), (state, groups)))
+        .collect();
+    let runs = running(plan);
+    for ((operator, owner), runs) in plan.operators.iter().zip(&owners.operators).zip(runs) {
+        if !runs {
+            resume.operators.push(None);
+            continue;
+        }
+        let found = known.remove(&operator.id);
+        let was = found.as_ref().map(|(state, _)| &state.owner);
+        let verdict = judge("operators", owner, was, operator.on_change)?;
+        verdicts.push(verdict);
+        let found = found.filter(|_| verdict == Verdict::Keep);
+        resume.operators.push(found.map(|(state, groups)| (state.version, groups)));
+    }
+    tell_removed("operators", known.keys());
+    let mut known: BTreeMap<String, _> = manifest
+        .sinks
+        .into_iter()
+        .zip(sinks)
+        .map(|(state, bytes)| (state.owner.id.clone(), (state, bytes)))
+        .collect();
+    for (sink, owner) in plan.sinks.iter().zip(&owners.sinks) {
+        let found = known.remove(&sink.id);
+        let was = found.as_ref().map(|(state, _)| &state.owner);
+        let verdict = judge("sinks", owner, was, sink.on_change)?;
+        verdicts.push(verdict);
+        let found = found.filter(|_| verdict == Verdict::Keep);
+        resume.sinks.push(found.map(|(_, bytes)| bytes));
+    }
+    tell_removed("sinks", known.keys());
+    if verdicts.contains(&Verdict::Bootstrap) {
+        check_bootstrap(plan)?;
+        resume.is_bootstrap = true;
+    }
+    Ok(resume)
+}
+
+/// Decides what becomes of a component's state.
+fn judge(
+    room: &str,
+    is: &Owner,
+    was: Option<&Owner>,
+    on_change: OnChange,
+) -> Result<Verdict, Fault> {
+    let what = match was {
+        Some(was) if was == is => return Ok(Verdict::Keep),
+        Some(was) if was.kind != is.kind => {
+            format!("was a {} when the checkpoint was taken, and is a {} now", was.kind, is.kind)
+        }
+        Some(_) => "is not configured as it was when the checkpoint was taken".to_owned(),
+        None => "was not there when the checkpoint was taken".to_owned(),
+    };
+    match on_change {
+        OnChange::Refuse => Err(Fault::job(
+            format!("{room}.{}", is.id),
+            format!(
+                "it {what}; give it `on_change: reset` (it starts without state, from now on) or \
+                 `on_change: bootstrap` (all input is read again), or start over with --fresh"
+            ),
+        )),
+        OnChange::Reset => {
+            tracing::warn!("{room}.{} {what}: it starts without state", is.id);
+            Ok(Verdict::Reset)
+        }
+        OnChange::Bootstrap => {
+            tracing::warn!("{room}.{} {what}: all input is read again", is.id);
+            Ok(Verdict::Bootstrap)
+        }
+    }
+}
+
+/// State of components that the job does not have any more is left behind: that is said.
+fn tell_removed<'id>(room: &str, ids: impl Iterator<Item = &'id String>) {
+    for id in ids {
+        tracing::warn!("{room}.{id} is not in the job any more: its state is not kept");
+    }
+}
+
+/// Reading everything again needs sources that can be read again.
+fn check_bootstrap(plan: &Plan) -> Result<(), Fault> {
+    for source in &plan.sources {
+        if source.definition.promise(&source.config) != Promise::Replays {
+            return Err(Fault::job(
+                format!("sources.{}", source.id),
+                "it cannot be read again, so nothing can be bootstrapped from it; use \
+                 `on_change: reset`, and `tapeflow backfill` for the past",
+            ));
+        }
+    }
+    Ok(())
+}
