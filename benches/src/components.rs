@@ -186,6 +186,9 @@ pub fn run(job: &str) -> Result<dataflows::driver::RunReport, String> {
         enough: None,
         stop: Arc::default(),
         threads: 1,
+        start: dataflows::driver::durable::Start::Forgetful,
+        is_recording: false,
+        variable: |_| None,
     };
     *LOG.started.lock().unwrap_or_else(PoisonError::into_inner) = None;
     LOG.went_in.lock().unwrap_or_else(PoisonError::into_inner).clear();

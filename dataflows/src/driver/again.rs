@@ -89,8 +89,7 @@ impl Feed {
         let (runs, rejects) = match item.payload.take() {
             Some(payload) => {
                 let place = format!("the journal, epoch {epoch}, {}", place());
-                let (rows, rejects) =
-                    crate::codec::decode(&place, &payload, &self.shared.series)?;
+                let (rows, rejects) = crate::codec::decode(&place, &payload, &self.shared.series)?;
                 (vec![rows], rejects)
             }
             None => {

@@ -10,7 +10,7 @@ use proto::event_time::EventTime;
 use crate::checkpoint::gather::Part;
 use crate::checkpoint::log::{Event, Log};
 use crate::checkpoint::read::{Restored, newest};
-use crate::checkpoint::write::{Owners, Writer};
+use crate::checkpoint::write::Writer;
 use crate::component::sink::Generation;
 use crate::crash;
 use crate::disk::{Disk, Folder};
@@ -87,9 +87,7 @@ impl Backing {
                 let url = format!("{}/{}", url.trim_end_matches('/'), plan.name);
                 Objects::open(&url, root, variable)?
             }
-            None => {
-                Objects::folder(&root.join(plan.state.folder(&plan.name)).join("checkpoints"))?
-            }
+            None => Objects::folder(&root.join(plan.state.folder(&plan.name)).join("checkpoints"))?,
         };
         Ok(Arc::new(store))
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select};
 
+use proto::columns::Names;
 use proto::event_time::EventTime;
 use proto::reject::Reject;
 use proto::series::SeriesId;
@@ -59,6 +60,7 @@ pub(crate) struct Feed {
     pub(super) shared: Arc<Shared>,
     pub(super) intakes: Vec<Receiver<Taken>>,
     crew: Crew,
+    pub(super) names: Names,
     pub(super) stamp: Stamp,
     pub(super) epoch: Epoch,
     pub(super) clock: EventTime,
@@ -151,6 +153,7 @@ impl Feed {
         let stamp = Stamp::behind(shared.series.clone(), workers, range, resume.feeds);
         let now = shared.clock.monotonic();
         Self {
+            names: Names::new(shared.series.clone()),
             stamp,
             intakes,
             crew,
@@ -211,18 +214,23 @@ impl Feed {
         for intake in sources.iter().filter_map(|source| self.intakes.get(*source)) {
             select.recv(intake);
         }
-        // Whether something came, or time is up: the next turn finds out.
-        drop(select.ready_timeout(most.min(LOOK)));
+        // Whether something came, or time is up, the next turn finds out.
+        if let Ok(_source) = select.ready_timeout(most.min(LOOK)) {}
     }
 
     /// Takes in what a source has handed in: into the epoch under way, and into what the journal
     /// will say of it.
     pub(super) fn take_in(&mut self, source: usize, taken: Taken) -> Result<(), Fault> {
         let Taken { mut intake, mut payload } = taken;
-        if self.drop_redelivered(source, &mut intake.rows, &mut intake.rejects, &mut intake.deliveries)
-            && payload.is_some()
+        if self.drop_redelivered(
+            source,
+            &mut intake.rows,
+            &mut intake.rejects,
+            &mut intake.deliveries,
+        ) && payload.is_some()
         {
-            payload = Some(self.shared.payload(&intake.rows, &intake.rejects)?);
+            let names = &mut self.names;
+            payload = self.shared.payload(source, &intake.rows, &intake.rejects, names)?;
         }
         let position = intake.position;
         if self.shared.durability.is_some() {
@@ -265,9 +273,7 @@ impl Feed {
         }
         let keep = |count: fn(&Delivery) -> u32| -> Vec<bool> {
             let counts = deliveries.iter().zip(&is_new);
-            counts
-                .flat_map(|(d, is_new)| std::iter::repeat_n(*is_new, count(d) as usize))
-                .collect()
+            counts.flat_map(|(d, is_new)| std::iter::repeat_n(*is_new, count(d) as usize)).collect()
         };
         let (rows_kept, rejects_kept) = (keep(|d| d.rows), keep(|d| d.rejects));
         rows.keep(&rows_kept);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::columns::Names;
 
 use crate::component::source::{Intake, Source};
 use crate::crash;
@@ -73,11 +74,12 @@ fn pump(
     mut source: Box<dyn Source>,
     to: &Sender<Taken>,
 ) -> Option<Box<dyn Source>> {
+    let mut names = Names::new(shared.series.clone());
     loop {
         if shared.is_stopping() {
             return Some(source);
         }
-        let turn = guarded("a source", || turn(shared, index, source.as_mut()));
+        let turn = guarded("a source", || turn(shared, index, source.as_mut(), &mut names));
         match turn.and_then(|turn| turn) {
             Ok(Some(taken)) => {
                 if to.send(taken).is_err() {
@@ -101,15 +103,13 @@ pub(crate) fn turn(
     shared: &Shared,
     index: usize,
     source: &mut dyn Source,
+    names: &mut Names,
 ) -> Result<Option<Taken>, Fault> {
     settle(shared, index, source)?;
     let Some(intake) = source.next(&shared.options.stop)? else { return Ok(None) };
     shared.status.count_intake(index, intake.rows.len(), intake.rejects.len());
     shared.status.set_progress(index, source.progress());
-    let payload = match shared.keeps_payload(index) {
-        true => Some(shared.payload(&intake.rows, &intake.rejects)?),
-        false => None,
-    };
+    let payload = shared.payload(index, &intake.rows, &intake.rejects, names)?;
     Ok(Some(Taken { intake, payload }))
 }
 

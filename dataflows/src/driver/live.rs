@@ -137,10 +137,7 @@ impl Feed {
         for rows in runs {
             let rejects = rejects.take().unwrap_or_default();
             let (position, deliveries) = (position.clone(), Vec::new());
-            let payload = match self.shared.keeps_payload(source) {
-                true => Some(self.shared.payload(&rows, &rejects)?),
-                false => None,
-            };
+            let payload = self.shared.payload(source, &rows, &rejects, &mut self.names)?;
             let intake = Intake { rows, rejects, position, deliveries };
             self.take_in(source, Taken { intake, payload })?;
         }

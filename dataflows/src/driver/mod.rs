@@ -38,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proto::columns::Names;
 use proto::event_time::EventTime;
 use proto::reject::Reject;
 use proto::series::SeriesTable;
@@ -78,6 +79,8 @@ pub struct Options {
     /// Whether the journal keeps the records of every source: a recording, which can be replayed
     /// without the sources.
     pub is_recording: bool,
+    /// Answers for the variables of the environment that an object store is set up by.
+    pub variable: fn(&str) -> Option<String>,
 }
 
 /// How a run went.
@@ -161,11 +164,20 @@ impl Shared {
         self.durability.is_some() && (self.options.is_recording || !replays)
     }
 
-    /// Encodes records for the journal.
-    pub(crate) fn payload(&self, rows: &Rows, rejects: &[Reject]) -> Result<Vec<u8>, Fault> {
+    /// Encodes records for the journal, where it has to keep them.
+    pub(crate) fn payload(
+        &self,
+        source: usize,
+        rows: &Rows,
+        rejects: &[Reject],
+        names: &mut Names,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        if !self.keeps_payload(source) {
+            return Ok(None);
+        }
         let mut bytes = Vec::new();
-        crate::codec::encode(rows, rejects, &self.series, &mut bytes)?;
-        Ok(bytes)
+        crate::codec::encode(rows, rejects, names, &mut bytes)?;
+        Ok(Some(bytes))
     }
 }
 
@@ -177,7 +189,7 @@ pub fn run(plan: &Plan, options: Options, status: Arc<Status>) -> Result<RunRepo
     let is_durable = plan.state.durable && options.range.is_none();
     let backing = match options.start {
         Start::Resume | Start::Fresh if is_durable => {
-            Some(Backing::open(plan, &options.root, &|_| None)?)
+            Some(Backing::open(plan, &options.root, &options.variable)?)
         }
         Start::Forgetful | Start::Resume | Start::Fresh => None,
     };

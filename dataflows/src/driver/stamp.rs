@@ -157,9 +157,7 @@ impl Stamp {
             if self.watermarks.len() <= series.feed.index() {
                 self.watermarks.resize(series.feed.index() + 1, EventTime::MIN);
                 let restored = self.restored.get(&*series.source).copied();
-                if let (Some(watermark), Some(restored)) =
-                    (self.watermarks.last_mut(), restored)
-                {
+                if let (Some(watermark), Some(restored)) = (self.watermarks.last_mut(), restored) {
                     *watermark = restored;
                 }
             }

@@ -298,6 +298,9 @@ impl Rig {
             enough: None,
             stop: self.stop,
             threads: 1,
+            start: dataflows::driver::durable::Start::Forgetful,
+            is_recording: false,
+            variable: |_| None,
         };
         let outcome = run(&plan, options, status);
         let seen = memory.lock().unwrap().clone();

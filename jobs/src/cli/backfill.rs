@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use dataflows::component::source::Range;
+use dataflows::driver::durable::Start;
 use dataflows::job::plan::Plan;
 use proto::event_time::EventTime;
 use proto::timeframe::Timeframe;
@@ -70,7 +71,12 @@ impl Backfill {
             .say(&format!("reading from {} on, replacing [{}, {})", read.from, self.from, self.to));
         let plan = if self.dry_run { counting(plan) } else { plan };
         let started = Instant::now();
-        let drive = Drive { root: self.root, range: Some((replace, read)), enough: Some(enough) };
+        let drive = Drive {
+            root: self.root,
+            range: Some((replace, read)),
+            enough: Some(enough),
+            start: Start::Forgetful,
+        };
         let report = drive.run(&plan, session)?;
         if !report.complete {
             session.say("nothing was replaced; the same command begins anew");

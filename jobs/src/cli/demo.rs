@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 
+use dataflows::driver::durable::Start;
+
 use crate::cli::Session;
 use crate::cli::drive::Drive;
 use crate::cli::failure::Failure;
@@ -30,7 +32,7 @@ impl Demo {
              Parquet in ./tapeflow-data",
         );
         let started = Instant::now();
-        let report = Drive::default().run(&plan, session)?;
+        let report = Drive { start: Start::Fresh, ..Drive::default() }.run(&plan, session)?;
         summarise(report, started.elapsed(), Output::Table, &plan.secrets, session)?;
         session.say(NEXT);
         Ok(())

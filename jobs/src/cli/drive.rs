@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use dataflows::component::source::Range;
+use dataflows::driver::durable::Start;
 use dataflows::driver::status::Status;
 use dataflows::driver::{Options, RunReport, run};
 use dataflows::fault::Fault;
@@ -25,6 +26,8 @@ pub(crate) struct Drive {
     pub(crate) range: Option<(Range, Range)>,
     /// With a range: when every feed has come so far, the rest need not be read.
     pub(crate) enough: Option<EventTime>,
+    /// Whether the run survives being killed, and what it goes on from.
+    pub(crate) start: Start,
 }
 
 impl Drive {
@@ -38,7 +41,10 @@ impl Drive {
         let (range, read) = self.range.unzip();
         let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (enough, stop) = (self.enough, session.stop.clone());
-        let options = Options { root, range, read, enough, stop, threads };
+        let (start, is_recording) = (self.start, false);
+        let variable = |name: &str| std::env::var(name).ok();
+        let options =
+            Options { root, range, read, enough, stop, threads, start, is_recording, variable };
         let status = Arc::new(Status::new(plan));
         let outcome = thread::scope(|scope| {
             let worker = scope.spawn(|| run(plan, options, status.clone()));

@@ -8,6 +8,8 @@ use dataflows::job::mistake::Mistake;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Session;
+use dataflows::driver::durable::Start;
+
 use crate::cli::drive::Drive;
 use crate::cli::failure::Failure;
 use crate::cli::load::check;
@@ -78,7 +80,7 @@ impl Import {
         // JSON is YAML: the import is an ordinary job and is checked like one.
         let plan = check(&text, &PathBuf::from("import")).map_err(by_path)?;
         let started = Instant::now();
-        let report = Drive::default().run(&plan, session)?;
+        let report = Drive { start: Start::Forgetful, ..Drive::default() }.run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 

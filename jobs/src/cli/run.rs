@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 
+use dataflows::driver::durable::Start;
+
 use crate::cli::Session;
 use crate::cli::drive::Drive;
 use crate::cli::failure::Failure;
@@ -22,6 +24,10 @@ pub(crate) struct Run {
     /// Where relative paths of the job start [default: the current folder]
     #[arg(long)]
     root: Option<PathBuf>,
+    /// Start from nothing, instead of going on where the job stood: what is kept of runs before is
+    /// removed
+    #[arg(long)]
+    fresh: bool,
     /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -34,7 +40,13 @@ impl Run {
             plan.run.workers = usize::from(workers);
         }
         let started = Instant::now();
-        let report = Drive { root: self.root, ..Drive::default() }.run(&plan, session)?;
+        let report = Drive { root: self.root, start: start(self.fresh), ..Drive::default() }
+            .run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
+}
+
+/// What `--fresh` asks for.
+pub(crate) const fn start(is_fresh: bool) -> Start {
+    if is_fresh { Start::Fresh } else { Start::Resume }
 }
