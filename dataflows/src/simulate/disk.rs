@@ -20,6 +20,8 @@ struct State {
     durable: BTreeMap<String, Shared>,
     /// Counts crashes: files that were opened before the last one cannot be written to any more.
     crashes: u64,
+    /// How many more operations that change something succeed; none: all.
+    left: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +29,20 @@ struct Contents {
     bytes: Vec<u8>,
     /// How many of the bytes are durable.
     synced: usize,
+}
+
+impl State {
+    /// Counts an operation that changes something, or tells that no more succeed.
+    fn change(&mut self, place: &str) -> Result<(), Fault> {
+        match &mut self.left {
+            Some(0) => Err(Fault::stop(place, "the process is dead")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,6 +67,7 @@ impl MemoryDisk {
     pub fn crash(&self, random: &mut impl FnMut(u64) -> u64) {
         let mut state = lock(&self.0);
         state.crashes += 1;
+        state.left = None;
         let mut all: Vec<String> =
             state.names.keys().chain(state.durable.keys()).cloned().collect();
         all.sort_unstable();
@@ -73,6 +90,18 @@ impl MemoryDisk {
             tear(&mut lock(file), random);
         }
         state.durable = state.names.clone();
+    }
+
+    /// Lets `operations` more appends, syncs, creations, cuts and removals succeed and then none,
+    /// until the [crash](MemoryDisk::crash) or [`MemoryDisk::revive`]: a process that dies between
+    /// any two of them. Half of the append at which it dies still arrives.
+    pub fn die_after(&self, operations: u64) {
+        lock(&self.0).left = Some(operations);
+    }
+
+    /// Lets operations succeed again: another process takes over, and the power never failed.
+    pub fn revive(&self) {
+        lock(&self.0).left = None;
     }
 
     /// Writes over a file, durably: for tests that damage files on purpose.
@@ -145,6 +174,7 @@ impl Disk for MemoryDisk {
     fn create(&self, name: &str) -> Result<Box<dyn Append>, Fault> {
         let file = Shared::default();
         let mut state = lock(&self.0);
+        state.change(&self.place(name))?;
         if state.names.contains_key(name) {
             return Err(Fault::stop(self.place(name), "cannot create it: it exists already"));
         }
@@ -160,6 +190,7 @@ impl Disk for MemoryDisk {
 
     fn truncate(&self, name: &str, length: u64) -> Result<(), Fault> {
         let file = self.file(name)?;
+        lock(&self.0).change(&self.place(name))?;
         let mut file = lock(&file);
         file.bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         file.synced = file.bytes.len();
@@ -167,12 +198,15 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, name: &str) -> Result<(), Fault> {
-        let removed = lock(&self.0).names.remove(name);
+        let mut state = lock(&self.0);
+        state.change(&self.place(name))?;
+        let removed = state.names.remove(name);
         removed.map(|_| ()).ok_or_else(|| Fault::stop(self.place(name), "there is no such file"))
     }
 
     fn sync_folder(&self) -> Result<(), Fault> {
         let mut state = lock(&self.0);
+        state.change(&self.place(""))?;
         state.durable = state.names.clone();
         Ok(())
     }
@@ -202,12 +236,15 @@ impl MemoryFile {
 impl Append for MemoryFile {
     fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.check()?;
-        lock(&self.file).bytes.extend_from_slice(bytes);
-        Ok(())
+        let changed = lock(&self.disk.0).change(&self.disk.place(&self.name));
+        let arrived = if changed.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        lock(&self.file).bytes.extend(bytes.iter().take(arrived));
+        changed
     }
 
     fn sync(&mut self) -> Result<(), Fault> {
         self.check()?;
+        lock(&self.disk.0).change(&self.disk.place(&self.name))?;
         let mut file = lock(&self.file);
         file.synced = file.bytes.len();
         Ok(())
