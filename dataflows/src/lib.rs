@@ -16,5 +16,7 @@ pub mod job;
 pub mod kind;
 pub mod machine;
 pub mod moment;
+pub mod order;
 pub mod port;
 pub mod state;
+pub mod verdict;

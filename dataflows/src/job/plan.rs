@@ -189,7 +189,8 @@ impl fmt::Debug for OperatorPlan {
 
 impl fmt::Debug for SinkPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, definition, config: _, inputs, kind, on_change, guarantee, is_promised } = self;
+        let Self { id, definition, config: _, inputs, kind, on_change, guarantee, is_promised } =
+            self;
         formatter
             .debug_struct("SinkPlan")
             .field("id", id)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::component::{Definition, Output};
 use crate::job::conform::Walk;
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::words::{add, add_line};
 use crate::kind::Kind;
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalog::Catalog;
 use crate::component::Definition;
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::run::RunFile;
 
 /// Makes the schema of a job file that may name the components of a catalog.

@@ -11,8 +11,8 @@ pub mod svg;
 use serde_json::Value;
 
 use crate::component::Output;
-use crate::job::lint::Room;
 use crate::job::mistake::short;
+use crate::job::part::Room;
 use crate::job::plan::{Origin, Plan};
 use crate::job::variables::without_password;
 use crate::kind::Kind;
