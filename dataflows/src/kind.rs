@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use proto::row::{CANDLE_COLUMNS, Column, REJECT_COLUMNS, TICK_COLUMNS};
+
 /// What an edge carries. Ports are typed by it; `validate` refuses an edge between two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -23,6 +25,15 @@ impl Kind {
             Self::Ticks => "ticks",
             Self::Candles => "candles",
             Self::Rejects => "rejects",
+        }
+    }
+
+    /// Its columns, where its records are laid out in rows.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Ticks => TICK_COLUMNS,
+            Self::Candles => CANDLE_COLUMNS,
+            Self::Rejects => REJECT_COLUMNS,
         }
     }
 }

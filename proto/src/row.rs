@@ -143,6 +143,33 @@ impl Values {
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Appends the value of a row as text, bytes as hexadecimal; tells whether there is one.
+    pub fn write(&self, kind: ColumnType, row: usize, out: &mut String) -> bool {
+        match self {
+            Self::Text(values) => match values.get(row).and_then(Option::as_deref) {
+                Some(text) => out.push_str(text),
+                None => return false,
+            },
+            Self::Numbers(values) => match values.get(row).copied().flatten() {
+                Some(value) => write_number(value, kind, out),
+                None => return false,
+            },
+            Self::Bytes(values) => match values.get(row).and_then(Option::as_deref) {
+                Some(bytes) => bytes.iter().for_each(|byte| {
+                    pad_hex(*byte, out);
+                }),
+                None => return false,
+            },
+        }
+        true
+    }
+}
+
+fn pad_hex(byte: u8, out: &mut String) {
+    // Writing to a String cannot fail.
+    let written = write!(out, "{byte:02x}");
+    debug_assert!(written.is_ok());
 }
 
 fn numbers<R>(rows: &[R], value: impl Fn(&R) -> i64) -> Values {

@@ -8,12 +8,12 @@ pub mod archive;
 pub mod console;
 pub mod file;
 mod lines;
-mod order;
 mod period;
 mod replace;
 pub mod table;
 
 use dataflows::component::sink::SinkDefinition;
+use dataflows::order;
 
 /// Every sink that a job may name, in the order of the alphabet.
 pub const SINKS: &[&dyn SinkDefinition] =

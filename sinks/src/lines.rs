@@ -5,7 +5,7 @@ use dataflows::kind::Kind;
 use proto::columns::Names;
 use proto::row::{
     CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS, Values, candle_values,
-    reject_values, tick_values, write_number,
+    reject_values, tick_values,
 };
 
 /// The values of rows with their columns; without the columns that text has no need of.
@@ -17,12 +17,7 @@ pub(crate) struct Sheet {
 
 /// The columns of a kind that text shows: times are written in full, so none of nanoseconds.
 pub(crate) fn columns(kind: Kind) -> impl Iterator<Item = Column> {
-    let columns = match kind {
-        Kind::Ticks => TICK_COLUMNS,
-        Kind::Candles => CANDLE_COLUMNS,
-        Kind::Rejects => REJECT_COLUMNS,
-    };
-    columns.iter().copied().filter(|column| column.kind != ColumnType::Nanos)
+    kind.columns().iter().copied().filter(|column| column.kind != ColumnType::Nanos)
 }
 
 impl Sheet {
@@ -43,7 +38,7 @@ impl Sheet {
             out.push(if index == 0 { '{' } else { ',' });
             out.push_str(&format!("\"{}\":", column.name));
             let start = out.len();
-            if !write_value(column, values, row, out) {
+            if !values.write(column.kind, row, out) {
                 out.push_str("null");
             } else if !is_number(column.kind) {
                 let text = out.split_off(start);
@@ -60,7 +55,7 @@ impl Sheet {
                 out.push(',');
             }
             let start = out.len();
-            let is_there = write_value(column, values, row, out);
+            let is_there = values.write(column.kind, row, out);
             let is_plain = !out[start..].contains([',', '"', '\n', '\r']);
             if is_there && !is_plain {
                 let text = out.split_off(start);
@@ -75,7 +70,7 @@ impl Sheet {
         let mut text = String::new();
         if let Some((column, values)) = self.columns.iter().find(|(column, _)| column.name == name)
         {
-            write_value(column, values, row, &mut text);
+            values.write(column.kind, row, &mut text);
         }
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
     }
@@ -83,25 +78,4 @@ impl Sheet {
 
 const fn is_number(kind: ColumnType) -> bool {
     matches!(kind, ColumnType::Integer | ColumnType::Price | ColumnType::Quantity)
-}
-
-/// Appends a value as text, bytes as hexadecimal; tells whether there is one.
-fn write_value(column: &Column, values: &Values, row: usize, out: &mut String) -> bool {
-    match values {
-        Values::Text(values) => match values.get(row).and_then(Option::as_deref) {
-            Some(text) => out.push_str(text),
-            None => return false,
-        },
-        Values::Numbers(values) => match values.get(row).copied().flatten() {
-            Some(value) => write_number(value, column.kind, out),
-            None => return false,
-        },
-        Values::Bytes(values) => match values.get(row).and_then(Option::as_deref) {
-            Some(bytes) => bytes.iter().for_each(|byte| {
-                out.push_str(&format!("{byte:02x}"));
-            }),
-            None => return false,
-        },
-    }
-    true
 }

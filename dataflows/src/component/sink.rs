@@ -71,12 +71,24 @@ pub enum Guarantee {
 }
 
 impl Guarantee {
-    /// The words in a job file and in messages.
+    /// The words in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BestEffort => "best effort",
             Self::AtLeastOnce => "at least once",
             Self::ExactlyOnce => "exactly once",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::BestEffort, Self::AtLeastOnce, Self::ExactlyOnce];
+
+    /// The word after `guarantee:`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BestEffort => "best_effort",
+            Self::AtLeastOnce => "at_least_once",
+            Self::ExactlyOnce => "exactly_once",
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::component::{Definition, Output};
-use crate::job::lint::{Lint, Part, Room};
+use crate::job::lint::Lint;
 use crate::job::mistake::{Mistake, short};
+use crate::job::part::{Part, Room};
 use crate::job::plan::{OperatorPlan, Origin, SinkPlan, SourcePlan};
-use crate::job::promise::Ack;
-use crate::job::state::OnChange;
+use crate::job::promise;
+use crate::job::state::StateConfig;
 use crate::job::suggest;
 use crate::job::tree::{Data, Node, Place};
 use crate::job::variables::join;
@@ -36,7 +37,7 @@ enum Known {
 }
 
 /// Resolves the inputs of all parts. The plan is missing where mistakes forbid one.
-pub(crate) fn wire(lint: &mut Lint<'_>, parts: Vec<Part>) -> Option<Edges> {
+pub(crate) fn wire(lint: &mut Lint<'_>, parts: Vec<Part>, state: &StateConfig) -> Option<Edges> {
     let inputs: Vec<Vec<Input>> = parts.iter().map(|part| inputs(lint, &parts, part)).collect();
     let mut order = Order { parts: &parts, inputs: &inputs, known: BTreeMap::new() };
     let mut sorted = Vec::new();
@@ -62,7 +63,7 @@ pub(crate) fn wire(lint: &mut Lint<'_>, parts: Vec<Part>) -> Option<Edges> {
     for at in in_order {
         let (Some(part), Some(inputs)) = (parts.get(at), inputs.get(at)) else { continue };
         let kind = kinds.get(at).copied().flatten();
-        is_whole &= push(lint, &mut edges, part, inputs, kind).is_some();
+        is_whole &= push(lint, &mut edges, part, (inputs, kind), state).is_some();
     }
     is_whole.then_some(edges)
 }
@@ -73,36 +74,36 @@ fn is_in(parts: &[Part], at: usize, room: Room) -> bool {
 
 /// Adds a component to the plan, if it is whole.
 fn push(
-    lint: &Lint<'_>,
+    lint: &mut Lint<'_>,
     edges: &mut Edges,
     part: &Part,
-    inputs: &[Input],
-    kind: Option<Kind>,
+    (inputs, kind): (&[Input], Option<Kind>),
+    state: &StateConfig,
 ) -> Option<()> {
     let (id, config, name) = (part.id.clone(), part.config.clone(), part.name?);
-    let origins = || inputs.iter().map(|input| input.origin.clone()).collect();
+    let inputs: Vec<Origin> = inputs.iter().map(|input| input.origin.clone()).collect();
+    let on_change = part.keys.on_change.unwrap_or(state.on_change);
     match part.room {
         Room::Sources => {
             let definition = lint.catalog.source(name)?;
-            edges.sources.push(SourcePlan {
-                id,
-                definition,
-                config,
-                ack: Ack::default(),
-                on_change: OnChange::default(),
-            });
+            let ack = part.keys.ack.map(|(ack, _)| ack).unwrap_or_default();
+            let source = SourcePlan { id, definition, config, ack, on_change };
+            // What does not fit its schema promises nothing that is worth a message.
+            if part.checked.is_some() {
+                edges.warnings.extend(promise::check_source(lint, part, &source, state));
+            }
+            edges.sources.push(source);
         }
         Room::Operators => {
             let (definition, kind) = (lint.catalog.operator(name)?, kind?);
-            let inputs = origins();
-            let on_change = OnChange::default();
             edges.operators.push(OperatorPlan { id, definition, config, inputs, kind, on_change });
         }
         Room::Sinks => {
             let (definition, kind) = (lint.catalog.sink(name)?, kind?);
-            let inputs = origins();
-            let (guarantee, is_promised) = (definition.guarantee(&config, kind), false);
-            let on_change = OnChange::default();
+            let gives = definition.guarantee(&config, kind);
+            let bounds = promise::bounds(edges, &inputs, gives, state);
+            let guarantee = promise::check_sink(lint, part, &bounds);
+            let is_promised = part.keys.guarantee.is_some();
             edges.sinks.push(SinkPlan {
                 id,
                 definition,
@@ -213,24 +214,30 @@ fn origin(
         return None;
     };
     let outputs = outputs(lint, part)?;
-    let found = match port {
-        None => outputs.first().map(|output| (0, output)),
-        Some(port) => outputs.iter().enumerate().find(|(_, output)| output.name == port),
-    };
-    let Some((output, found)) = found else {
-        let ports: Vec<_> = outputs.iter().map(port_words).collect();
-        let names = outputs.iter().map(|output| output.name);
-        let message = format!(
-            "`{id}` has no port `{}`; expected one of {}",
-            short(port.unwrap_or_default()),
-            ports.join(", ")
-        );
-        let hint = port.and_then(|port| suggest::nearest(port, names));
-        let hint = hint.map(|name| format!("did you mean `{id}.{name}`?"));
+    let Some((output, found)) = find_port(outputs, port) else {
+        let (message, hint) = no_port(id, port.unwrap_or_default(), outputs);
         lint.report(place, path, message, hint);
         return None;
     };
     Some(Origin { id: id.to_owned(), output, port: found.name })
+}
+
+/// Finds an output by its name; the first one if there is no name.
+pub(crate) fn find_port<'o>(
+    outputs: &'o [Output],
+    port: Option<&str>,
+) -> Option<(usize, &'o Output)> {
+    let named = |output: &Output| port.is_none_or(|port| output.name == port);
+    outputs.iter().enumerate().find(|(_, output)| named(output))
+}
+
+/// Says that a component has no such port, and which one may have been meant.
+pub(crate) fn no_port(id: &str, port: &str, outputs: &[Output]) -> (String, Option<String>) {
+    let ports: Vec<_> = outputs.iter().map(port_words).collect();
+    let (shown, ports) = (short(port), ports.join(", "));
+    let message = format!("`{id}` has no port `{shown}`; expected one of {ports}");
+    let nearest = suggest::nearest(port, outputs.iter().map(|output| output.name));
+    (message, nearest.map(|name| format!("did you mean `{id}.{name}`?")))
 }
 
 /// Says what a port carries: `` `closed` (candles) ``.

@@ -3,27 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use crate::catalog::Catalog;
-use crate::component::Definition;
 use crate::job::conform::{self, Misfit};
 use crate::job::edges;
 use crate::job::mistake::{Mistake, Mistakes, short};
+use crate::job::part::{Part, Room};
 use crate::job::plan::{Plan, RunConfig};
 use crate::job::read;
-use crate::job::recheck;
 use crate::job::run::RunFile;
-use crate::job::state::StateConfig;
+use crate::job::state::{StateConfig, StateFile};
 use crate::job::suggest;
+use crate::job::tests::check;
 use crate::job::tree::{Data, Entry, Node, Place};
-use crate::job::variables::{self, Secrets, join};
+use crate::job::variables::{self, Secrets};
 
 /// The keys of a job file.
-const KEYS: [&str; 7] = ["job", "description", "run", "sources", "operators", "sinks", "tests"];
+const KEYS: [&str; 8] =
+    ["job", "description", "run", "state", "sources", "operators", "sinks", "tests"];
 
 /// A job may have so many components: their order is found by recursion.
-const COMPONENTS_MAX: usize = 1_000;
+pub(crate) const COMPONENTS_MAX: usize = 1_000;
 
 /// So many mistakes are told at once.
 const MISTAKES_MAX: usize = 500;
@@ -67,61 +69,12 @@ pub fn check(
     }
 }
 
-/// Where a component may stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Room {
-    Sources,
-    Operators,
-    Sinks,
-}
-
-impl Room {
-    pub(crate) const ALL: [Self; 3] = [Self::Sources, Self::Operators, Self::Sinks];
-
-    /// The key in the job file.
-    pub(crate) const fn key(self) -> &'static str {
-        match self {
-            Self::Sources => "sources",
-            Self::Operators => "operators",
-            Self::Sinks => "sinks",
-        }
-    }
-
-    /// One of its components.
-    pub(crate) const fn noun(self) -> &'static str {
-        match self {
-            Self::Sources => "source",
-            Self::Operators => "operator",
-            Self::Sinks => "sink",
-        }
-    }
-}
-
-/// A component as the file has it. Its type is missing when that is wrong.
-pub(crate) struct Part {
-    pub(crate) room: Room,
-    pub(crate) id: String,
-    /// Where the id stands.
-    pub(crate) place: Place,
-    pub(crate) name: Option<&'static str>,
-    pub(crate) input: Option<Node>,
-    pub(crate) config: Value,
-    /// The configuration with its places, if it fits its schema.
-    pub(crate) checked: Option<Node>,
-}
-
-impl Part {
-    pub(crate) fn path(&self) -> String {
-        join(self.room.key(), &self.id)
-    }
-}
-
 pub(crate) struct Lint<'a> {
     file: &'a Path,
     lines: Vec<&'a str>,
     pub(crate) catalog: &'a Catalog,
     variables: &'a dyn Fn(&str) -> Option<String>,
-    secrets: Secrets,
+    pub(crate) secrets: Secrets,
     mistakes: Vec<Mistake>,
 }
 
@@ -169,7 +122,7 @@ impl<'a> Lint<'a> {
         self.mistakes.push(mistake);
     }
 
-    fn report_all(&mut self, path: &str, misfits: Vec<Misfit>) {
+    pub(crate) fn report_all(&mut self, path: &str, misfits: Vec<Misfit>) {
         for misfit in misfits {
             let path = under(path, &misfit.path);
             self.report(misfit.place, &path, misfit.message, misfit.hint);
@@ -187,7 +140,8 @@ impl<'a> Lint<'a> {
             self.report(root.place, "", message, None);
             return None;
         };
-        let (mut name, mut description, mut run) = (None, None, RunConfig::default());
+        let (mut name, mut description, mut tests) = (None, None, None);
+        let (mut run, mut state) = (RunConfig::default(), StateConfig::default());
         let mut parts = Vec::new();
         let mut written = BTreeMap::new();
         let mut rooms = BTreeMap::new();
@@ -195,11 +149,15 @@ impl<'a> Lint<'a> {
             match entry.key.as_str() {
                 "job" => name = self.name(&entry),
                 "description" => description = self.description(&entry),
-                "run" => run = self.run(entry),
-                "tests" => {
-                    let message = "`tests` is reserved for a later version and cannot be used yet";
-                    self.report(entry.place, "tests", message, None);
+                "run" => {
+                    let read = self.section::<RunFile>(entry, |_| Vec::new());
+                    run = read.map(|file| file.config()).unwrap_or_default();
                 }
+                "state" => {
+                    let read = self.section(entry, StateFile::check);
+                    state = read.map(|file| file.config()).unwrap_or_default();
+                }
+                "tests" => tests = Some(entry),
                 key => match Room::ALL.into_iter().find(|room| room.key() == key) {
                     Some(room) => {
                         rooms.insert(room, entry.place);
@@ -226,7 +184,9 @@ impl<'a> Lint<'a> {
             self.report(Place::START, "", message, None);
             return None;
         }
-        let edges = edges::wire(self, parts)?;
+        let tests = tests.map(|entry| check::shape(self, entry));
+        let mut edges = edges::wire(self, parts, &state)?;
+        let tests = tests.map(|tests| check::resolve(self, &tests, &mut edges)).unwrap_or_default();
         let file = self.file.to_owned();
         let (sources, operators, sinks) = (edges.sources, edges.operators, edges.sinks);
         let (secrets, warnings) = (self.secrets.clone(), edges.warnings);
@@ -236,8 +196,8 @@ impl<'a> Lint<'a> {
             description,
             file,
             run,
-            state: StateConfig::default(),
-            tests: Vec::new(),
+            state,
+            tests,
             sources,
             operators,
             sinks,
@@ -249,9 +209,8 @@ impl<'a> Lint<'a> {
 
     fn unknown_key(&mut self, entry: &Entry) {
         let shown = short(&entry.key);
-        let names = || KEYS.into_iter().filter(|key| *key != "tests");
-        let hint = suggest::hint(&entry.key, names());
-        let message = format!("unknown key `{shown}`; expected one of {}", suggest::list(names()));
+        let hint = suggest::hint(&entry.key, KEYS);
+        let message = format!("unknown key `{shown}`; expected one of {}", suggest::list(KEYS));
         self.report(entry.place, &entry.key, message, hint);
     }
 
@@ -277,34 +236,48 @@ impl<'a> Lint<'a> {
         entry.value.text().map(|text| text.trim().to_owned())
     }
 
-    fn run(&mut self, entry: Entry) -> RunConfig {
+    /// Reads a key that holds settings of the run; none if they are missing or wrong.
+    fn section<T: JsonSchema + DeserializeOwned>(
+        &mut self,
+        entry: Entry,
+        check: impl FnOnce(&T) -> Vec<(String, String)>,
+    ) -> Option<T> {
+        let key = entry.key;
         let mut node = Node { place: entry.place, ..entry.value };
-        if matches!(node.data, Data::Null) {
-            return RunConfig::default();
+        if matches!(node.data, Data::Null) || !self.fill(&mut node, &key) {
+            return None;
         }
-        if !self.fill(&mut node, "run") {
-            return RunConfig::default();
-        }
-        let schema = schemars::schema_for!(RunFile);
+        let schema = schemars::schema_for!(T);
         let misfits = conform::conform(schema.as_value(), &mut node);
         if !misfits.is_empty() {
-            self.report_all("run", misfits);
-            return RunConfig::default();
+            self.report_all(&key, misfits);
+            return None;
         }
         let value = node.to_value();
-        match serde_path_to_error::deserialize::<_, RunFile>(&value) {
-            Ok(run) => run.config(),
-            Err(error) => {
-                let path = error.path().to_string();
-                let message = self.secrets.redact(&error.into_inner().to_string());
-                self.report(node.place_of(&path), &under("run", &path), message, None);
-                RunConfig::default()
+        let found = match serde_path_to_error::deserialize::<_, T>(&value) {
+            Ok(read) => {
+                let found = check(&read);
+                if found.is_empty() {
+                    return Some(read);
+                }
+                found
             }
+            Err(error) => vec![(error.path().to_string(), error.into_inner().to_string())],
+        };
+        self.report_found(found, &node, &key);
+        None
+    }
+
+    /// Reports what a component has found in its configuration.
+    pub(crate) fn report_found(&mut self, found: Vec<(String, String)>, config: &Node, path: &str) {
+        for (inner, message) in found {
+            let message = self.secrets.redact(&message);
+            self.report(config.place_of(&inner), &under(path, &inner), message, None);
         }
     }
 
     /// Fills variables in; gives whether all were there.
-    fn fill(&mut self, node: &mut Node, path: &str) -> bool {
+    pub(crate) fn fill(&mut self, node: &mut Node, path: &str) -> bool {
         let unfilled = variables::fill(node, self.variables, &mut self.secrets);
         let is_full = unfilled.is_empty() && !node.has_unknown();
         for missing in unfilled {
@@ -322,175 +295,20 @@ impl<'a> Lint<'a> {
         let before = rest.split_once(text).map_or(0, |(before, _)| before.chars().count());
         Place { line: at.line, column: at.column + before }
     }
-
-    fn room(
-        &mut self,
-        room: Room,
-        node: Node,
-        parts: &mut Vec<Part>,
-        written: &mut BTreeMap<String, Value>,
-    ) {
-        let entries = match node.data {
-            Data::Map(entries) => entries,
-            Data::Null => return,
-            _ => {
-                let noun = room.noun();
-                let message = format!(
-                    "expected a mapping from the id of each {noun} to its settings, found {}",
-                    node.noun()
-                );
-                self.report(node.place, room.key(), message, None);
-                return;
-            }
-        };
-        for entry in entries {
-            if parts.len() > COMPONENTS_MAX {
-                return;
-            }
-            if !is_name(&entry.key) {
-                let shown = short(&entry.key);
-                let message = format!("`{shown}` is no id; expected {NAME_RULE}");
-                self.report(entry.place, &join(room.key(), &entry.key), message, None);
-            }
-            let id = entry.key.clone();
-            let (part, shown) = self.part(room, entry);
-            parts.push(part);
-            written.entry(id).or_insert(shown);
-        }
-    }
-
-    fn part(&mut self, room: Room, entry: Entry) -> (Part, Value) {
-        let Entry { key: id, place, value } = entry;
-        let path = join(room.key(), &id);
-        let (name, input, config) = (None, None, Value::Null);
-        let mut part = Part { room, id, place, name, input, config, checked: None };
-        let Data::Map(entries) = value.data else {
-            let message = format!(
-                "expected the settings of a {} with the key `type`, found {}",
-                room.noun(),
-                value.found()
-            );
-            self.report(value.place, &path, message, None);
-            return (part, Value::Null);
-        };
-        let (mut kind, mut rest) = (None, Vec::new());
-        for entry in entries {
-            match entry.key.as_str() {
-                "type" => kind = Some(entry.value),
-                "input" if room != Room::Sources => part.input = Some(entry.value),
-                _ => rest.push(entry),
-            }
-        }
-        let mut config = Node::new(place, Data::Map(rest), false);
-        let is_full = self.fill(&mut config, &path);
-        let definition = self.definition(room, kind.as_ref(), place, &path);
-        let mut fits = false;
-        if let Some(definition) = definition {
-            part.name = Some(definition.name());
-            fits = self.configuration(definition, &mut config, &path, is_full);
-        }
-        part.config = config.to_value();
-        let written = config.to_written();
-        part.checked = fits.then_some(config);
-        (part, written)
-    }
-
-    /// Holds a configuration against its schema, then against its component; gives whether it
-    /// fits the schema.
-    fn configuration(
-        &mut self,
-        definition: &dyn Definition,
-        config: &mut Node,
-        path: &str,
-        is_full: bool,
-    ) -> bool {
-        let schema = definition.config();
-        let misfits = conform::conform(schema.as_value(), config);
-        let wrong: Vec<String> = misfits.iter().map(|misfit| misfit.path.clone()).collect();
-        self.report_all(path, misfits);
-        if is_full {
-            let found = recheck::check(definition, config.to_value(), &wrong);
-            self.report_found(found, config, path);
-        }
-        wrong.is_empty() && is_full
-    }
-
-    /// Reports what a component has found in its configuration.
-    pub(crate) fn report_found(&mut self, found: Vec<(String, String)>, config: &Node, path: &str) {
-        for (inner, message) in found {
-            let message = self.secrets.redact(&message);
-            self.report(config.place_of(&inner), &under(path, &inner), message, None);
-        }
-    }
-
-    /// Finds what `type` names.
-    fn definition(
-        &mut self,
-        room: Room,
-        kind: Option<&Node>,
-        place: Place,
-        path: &str,
-    ) -> Option<&'static dyn Definition> {
-        let all = self.catalog.all();
-        let here = || all.iter().filter(|(key, _)| *key == room.key());
-        let names = || here().map(|(_, definition)| definition.name());
-        let Some(kind) = kind else {
-            let message = format!("missing key `type`; expected one of {}", suggest::list(names()));
-            self.report(place, path, message, None);
-            return None;
-        };
-        let found = kind.text().unwrap_or_default();
-        let definition = here().find(|(_, d)| d.name() == found).map(|(_, d)| *d);
-        if definition.is_none() {
-            let elsewhere = all.iter().find(|(_, definition)| definition.name() == found);
-            let hint = match elsewhere {
-                Some((key, _)) => Some(format!("`{found}` belongs under `{key}:`")),
-                None => suggest::hint(found, names()),
-            };
-            let message = if kind.text().is_some() {
-                let shown = short(found);
-                let (noun, names) = (room.noun(), suggest::list(names()));
-                format!("unknown {noun} type `{shown}`; expected one of {names}")
-            } else {
-                format!("expected the type of a {}, found {}", room.noun(), kind.found())
-            };
-            self.report(kind.place, &join(path, "type"), message, hint);
-        }
-        definition
-    }
-
-    /// Ids are one name space: `input: id` says nothing of a room.
-    fn unique(&mut self, parts: &[Part]) {
-        let mut seen: BTreeMap<&str, &Part> = BTreeMap::new();
-        for part in parts {
-            if let Some(first) = seen.get(part.id.as_str()) {
-                let message = format!(
-                    "the id `{}` is taken by the {} in line {}",
-                    short(&part.id),
-                    first.room.noun(),
-                    first.place.line
-                );
-                let hint = "ids are unique in a job".to_owned();
-                self.report(part.place, &part.path(), message, Some(hint));
-            } else {
-                seen.insert(&part.id, part);
-            }
-        }
-    }
 }
 
 /// What a name looks like.
-const NAME_RULE: &str =
+pub(crate) const NAME_RULE: &str =
     "a lower-case letter, then lower-case letters, digits, `_` and `-`, 64 at most";
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.len() <= NAME_CHARS_MAX
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c))
 }
 
 /// Puts a path below another.
-fn under(path: &str, inner: &str) -> String {
+pub(crate) fn under(path: &str, inner: &str) -> String {
     match inner {
         "" | "." => path.to_owned(),
         _ if inner.starts_with('[') => format!("{path}{inner}"),

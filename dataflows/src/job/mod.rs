@@ -6,6 +6,7 @@ mod edges;
 pub mod graph;
 pub mod lint;
 pub mod mistake;
+mod part;
 pub mod plan;
 pub mod promise;
 pub mod read;

@@ -1,6 +1,16 @@
 //! What a job promises about records when it is killed: when sources acknowledge, and how often
 //! the effects of sinks happen.
 
+use crate::component::sink::Guarantee;
+use crate::component::source::Promise;
+use crate::job::edges::Edges;
+use crate::job::lint::Lint;
+use crate::job::mistake::Mistake;
+use crate::job::part::Part;
+use crate::job::plan::{Origin, SourcePlan};
+use crate::job::state::StateConfig;
+use crate::job::variables::join;
+
 /// When a source that delivers again what was not acknowledged acknowledges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ack {
@@ -25,4 +35,110 @@ impl Ack {
             Self::Receive => "receive",
         }
     }
+}
+
+/// The most that can be promised, as far as one thing is concerned, and why no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    guarantee: Guarantee,
+    why: String,
+}
+
+/// Says how often effects can happen at most where records come from a source.
+fn of_source(id: &str, promise: Promise, ack: Ack, is_durable: bool) -> Option<Bound> {
+    let bound = |guarantee, why| Some(Bound { guarantee, why });
+    match (promise, ack) {
+        (Promise::Forgets, _) => bound(
+            Guarantee::BestEffort,
+            format!("the source `{id}` cannot be asked again for what it lost when it was killed"),
+        ),
+        (Promise::Redelivers, Ack::Receive) => bound(
+            Guarantee::BestEffort,
+            format!(
+                "the source `{id}` acknowledges what it has only received (`ack: receive`), so \
+                 that it can be lost"
+            ),
+        ),
+        (Promise::Redelivers, _) if !is_durable => bound(
+            Guarantee::BestEffort,
+            format!(
+                "without a journal (`state.durable: false`), what the source `{id}` has \
+                 acknowledged can be lost"
+            ),
+        ),
+        (Promise::Replays, _) if !is_durable => bound(
+            Guarantee::AtLeastOnce,
+            "without a journal (`state.durable: false`), a job that is killed does everything \
+             again"
+                .to_owned(),
+        ),
+        (Promise::Replays | Promise::Redelivers, _) => None,
+    }
+}
+
+/// Lists all that bounds what a sink can promise: itself, and the sources that lead to it.
+pub(crate) fn bounds(
+    edges: &Edges,
+    inputs: &[Origin],
+    gives: Guarantee,
+    state: &StateConfig,
+) -> Vec<Bound> {
+    let mut bounds =
+        vec![Bound { guarantee: gives, why: format!("the sink gives {}", gives.name()) }];
+    let mut open: Vec<&str> = inputs.iter().map(|origin| origin.id.as_str()).collect();
+    let mut seen = open.clone();
+    while let Some(id) = open.pop() {
+        if let Some(source) = edges.sources.iter().find(|source| source.id == id) {
+            let promise = source.definition.promise(&source.config);
+            bounds.extend(of_source(id, promise, source.ack, state.durable));
+        }
+        let reads = edges.operators.iter().filter(|operator| operator.id == id);
+        for origin in reads.flat_map(|operator| &operator.inputs) {
+            if !seen.contains(&origin.id.as_str()) {
+                seen.push(&origin.id);
+                open.push(&origin.id);
+            }
+        }
+    }
+    bounds
+}
+
+/// Gives what a sink promises; refuses what it cannot keep.
+pub(crate) fn check_sink(lint: &mut Lint<'_>, part: &Part, bounds: &[Bound]) -> Guarantee {
+    let least = bounds.iter().min_by_key(|bound| bound.guarantee);
+    let most = least.map_or(Guarantee::ExactlyOnce, |bound| bound.guarantee);
+    let Some((asked, place)) = part.keys.guarantee else { return most };
+    if let Some(least) = least.filter(|least| least.guarantee < asked) {
+        let path = join(&part.path(), "guarantee");
+        let message = format!("`{}` cannot be promised: {}", asked.word(), least.why);
+        let hint = format!("what can be promised here is `guarantee: {}`", most.word());
+        lint.report(place, &path, message, Some(hint));
+    }
+    asked.min(most)
+}
+
+/// Refuses an `ack` that nothing would ever come of; warns of one that has no effect.
+pub(crate) fn check_source(
+    lint: &mut Lint<'_>,
+    part: &Part,
+    source: &SourcePlan,
+    state: &StateConfig,
+) -> Option<Mistake> {
+    let (ack, place) = part.keys.ack?;
+    let path = join(&part.path(), "ack");
+    let promise = source.definition.promise(&source.config);
+    if ack == Ack::Checkpoint && !state.durable && promise == Promise::Redelivers {
+        let message = "`ack: checkpoint` waits for checkpoints, and with `state.durable: false` \
+                       there are none";
+        lint.report(place, &path, message, None);
+        return None;
+    }
+    let why = match promise {
+        Promise::Replays => "is read again from where it was, and acknowledges nothing",
+        Promise::Forgets => "acknowledges nothing",
+        Promise::Redelivers => return None,
+    };
+    let message = format!("`ack: {}` has no effect: the source `{}` {why}", ack.name(), part.id);
+    (promise == Promise::Forgets || ack == Ack::Receive)
+        .then(|| lint.mistake(place, &path, message, None))
 }

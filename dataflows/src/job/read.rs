@@ -156,7 +156,8 @@ impl Reader {
             self.complaints.push((at, message, Some(hint.to_owned())));
             Data::Unknown
         });
-        self.put(Node::new(at, data, plain))
+        let digits = matches!(data, Data::Number(_)).then_some(text);
+        self.put(Node { digits, ..Node::new(at, data, plain) })
     }
 
     /// Puts a finished value where it belongs.

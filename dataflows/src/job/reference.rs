@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::component::{Definition, Output};
 use crate::job::conform::Walk;
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::words::{add, add_line};
 use crate::kind::Kind;
 
@@ -14,7 +14,10 @@ use crate::kind::Kind;
 pub fn markdown(catalog: &Catalog) -> String {
     let mut page = String::from(
         "# Components\n\nWhat a job file may name after `type:`, made from the definitions in \
-         the code. A field without a default has to be given, unless it is marked optional.\n",
+         the code. A field without a default has to be given, unless it is marked optional.\n\n\
+         The keys that the engine reads (`type`, `input`, `on_change`, `ack` of sources, \
+         `guarantee` of sinks) stand beside these fields; \
+         [the job file](job-file.md#components) has them.\n",
     );
     for room in Room::ALL {
         let sheets: Vec<_> = sheets(catalog).into_iter().filter(|s| s.room == room).collect();

@@ -4,8 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::catalog::Catalog;
 use crate::component::Definition;
-use crate::job::lint::Room;
+use crate::component::sink::Guarantee;
+use crate::job::part::Room;
+use crate::job::promise::Ack;
 use crate::job::run::RunFile;
+use crate::job::state::{OnChange, StateFile};
+use crate::job::tests::file::TestFile;
 
 /// Makes the schema of a job file that may name the components of a catalog.
 pub fn schema(catalog: &Catalog) -> Value {
@@ -26,9 +30,6 @@ pub fn schema(catalog: &Catalog) -> Value {
             "additionalProperties": { "type": "object", "required": ["type"], "oneOf": branches },
         }));
     }
-    let mut run = schemars::schema_for!(RunFile).to_value();
-    rebase(&mut run, "#/properties/run");
-    take_root_keys(&mut run);
     let mut properties = Map::new();
     properties.insert(
         "job".to_owned(),
@@ -46,8 +47,25 @@ pub fn schema(catalog: &Catalog) -> Value {
             "type": "string",
         }),
     );
+    let placed = |schema: schemars::Schema, base: &str| {
+        let mut schema = schema.to_value();
+        rebase(&mut schema, base);
+        take_root_keys(&mut schema);
+        schema
+    };
+    let run = placed(schemars::schema_for!(RunFile), "#/properties/run");
     properties.insert("run".to_owned(), run);
+    let state = placed(schemars::schema_for!(StateFile), "#/properties/state");
+    properties.insert("state".to_owned(), state);
     properties.extend(rooms);
+    properties.insert(
+        "tests".to_owned(),
+        json!({
+            "description": "Tests of the job: what is fed, what happens, what is expected.",
+            "type": "array",
+            "items": placed(schemars::schema_for!(TestFile), "#/properties/tests/items"),
+        }),
+    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tapeflow job",
@@ -79,18 +97,54 @@ fn component(room: Room, definition: &dyn Definition, branches: &mut Vec<Value>)
     if room != Room::Sources {
         keys.push(("input", input()));
     }
-    for (key, value) in keys {
+    for (key, value) in keys.iter().cloned().chain(engine_keys(room)) {
         if let Some(properties) =
             object.entry("properties").or_insert_with(|| json!({})).as_object_mut()
         {
             properties.insert(key.to_owned(), value);
         }
+    }
+    for (key, _) in keys {
         if let Some(required) = object.entry("required").or_insert_with(|| json!([])).as_array_mut()
         {
             required.push(key.into());
         }
     }
     schema
+}
+
+/// The keys of a component that the engine reads and that may be left out.
+fn engine_keys(room: Room) -> Vec<(&'static str, Value)> {
+    let mut keys = vec![(
+        "on_change",
+        json!({
+            "description": "What happens when it has changed since the checkpoint; else what \
+                            `state.on_change` says.",
+            "enum": OnChange::ALL.map(OnChange::name),
+        }),
+    )];
+    match room {
+        Room::Sources => keys.push((
+            "ack",
+            json!({
+                "description": "When what was delivered is acknowledged: when it is in the \
+                                journal, when a checkpoint covers it, or at once.",
+                "enum": Ack::ALL.map(Ack::name),
+                "default": Ack::default().name(),
+            }),
+        )),
+        Room::Operators => {}
+        Room::Sinks => keys.push((
+            "guarantee",
+            json!({
+                "description": "How often its effects happen, whatever is killed: the job is \
+                                refused where that cannot be kept. Else as often as can be \
+                                promised.",
+                "enum": Guarantee::ALL.map(Guarantee::word),
+            }),
+        )),
+    }
+    keys
 }
 
 /// The schema of `input`.

@@ -1,6 +1,7 @@
 //! The key `state` of a job file: what a run keeps so that it survives being killed, and where. No
 //! part of what the job computes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::duration::Duration;
 
 /// What a run keeps so that it survives being killed, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StateConfig {
     /// Whether there are a journal and checkpoints at all; without, a run starts from nothing.
     pub durable: bool,
@@ -33,6 +34,21 @@ impl StateConfig {
     /// Gives the folder of one job, relative to where tapeflow was called.
     pub fn folder(&self, job: &str) -> PathBuf {
         self.path.join(job)
+    }
+}
+
+// A URL or a path may hold what a variable has filled in.
+impl fmt::Debug for StateConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StateConfig")
+            .field("durable", &self.durable)
+            .field("checkpoint_every", &self.checkpoint_every)
+            .field("checkpoints_kept", &self.checkpoints_kept)
+            .field("sync_every", &self.sync_every)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("on_change", &self.on_change)
+            .finish_non_exhaustive()
     }
 }
 

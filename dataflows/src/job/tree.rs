@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) plain: bool,
     /// What the file says, if the value came from a variable.
     pub(crate) filled: Option<Filled>,
+    /// A number as the file has it: decimals do not pass through a float there.
+    pub(crate) digits: Option<String>,
 }
 
 /// A scalar that a variable has filled in. Its value is not for anybody's eyes.
@@ -63,7 +65,7 @@ pub(crate) struct Entry {
 impl Node {
     /// Makes a node that no variable has touched.
     pub(crate) const fn new(place: Place, data: Data, plain: bool) -> Self {
-        Self { place, data, plain, filled: None }
+        Self { place, data, plain, filled: None, digits: None }
     }
 
     /// Gives the value of a key of a map.

@@ -205,7 +205,7 @@ const SOURCE_OUTPUTS: &[Output] = &[
 ];
 
 macro_rules! source {
-    ($name:ident, $bounded:literal) => {
+    ($name:ident, $bounded:literal, $promise:expr) => {
         impl SourceDefinition for $name {
             fn outputs(&self) -> &'static [Output] {
                 SOURCE_OUTPUTS
@@ -214,8 +214,9 @@ macro_rules! source {
                 $bounded
             }
 
-            fn promise(&self, _: &Value) -> Promise {
-                Promise::Replays
+            fn promise(&self, config: &Value) -> Promise {
+                let promise: fn(&Value) -> Promise = $promise;
+                promise(config)
             }
             fn open(
                 &self,
@@ -229,8 +230,12 @@ macro_rules! source {
     };
 }
 
-source!(File, true);
-source!(Amqp, false);
+source!(File, true, |_| Promise::Replays);
+// Without a limit the broker takes everything for acknowledged.
+source!(Amqp, false, |config| match config["prefetch"].as_u64() {
+    Some(0) => Promise::Forgets,
+    _ => Promise::Redelivers,
+});
 
 macro_rules! operator {
     ($name:ident, $takes:expr, $outputs:expr) => {
@@ -266,14 +271,14 @@ operator!(
 );
 
 macro_rules! sink {
-    ($name:ident, $takes:expr) => {
+    ($name:ident, $takes:expr, $guarantee:expr) => {
         impl SinkDefinition for $name {
             fn takes(&self) -> &'static [Kind] {
                 $takes
             }
 
             fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
-                Guarantee::AtLeastOnce
+                $guarantee
             }
             fn open(&self, _: &Value, context: SinkContext) -> Result<Box<dyn Sink>, Fault> {
                 Err(Fault::defect(context.id, "a fake cannot run"))
@@ -282,8 +287,8 @@ macro_rules! sink {
     };
 }
 
-sink!(Table, &[Kind::Candles]);
-sink!(Console, Kind::ALL);
+sink!(Table, &[Kind::Candles], Guarantee::ExactlyOnce);
+sink!(Console, Kind::ALL, Guarantee::AtLeastOnce);
 
 /// All of them.
 pub(crate) const CATALOG: Catalog = Catalog {

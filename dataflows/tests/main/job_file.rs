@@ -1,12 +1,18 @@
 //! The job file: good ones give a plan, bad ones all of their mistakes, none gives a secret away.
 
 use std::path::Path;
+use std::time::Duration;
 
+use dataflows::component::sink::Guarantee;
 use dataflows::job::lint::check;
 use dataflows::job::mistake::Mistakes;
-use dataflows::job::plan::{ClockSource, Plan};
+use dataflows::job::plan::{ClockSource, Origin, Plan};
+use dataflows::job::promise::Ack;
+use dataflows::job::state::{OnChange, StateConfig};
+use dataflows::job::tests::{ExpectPlace, Step};
 use dataflows::kind::Kind;
 use proptest::prelude::{any, prop};
+use serde_json::json;
 
 use crate::fakes::CATALOG;
 
@@ -64,6 +70,117 @@ fn variables_reach_the_configuration_with_the_type_that_it_wants() {
     assert_eq!(ticks["password"], "1234567", "a password of digits stays text");
     assert_eq!(plan.written["ticks"]["url"], "${TRADING_AMQP_URL}");
     assert_eq!(plan.sinks[0].config["url"], "sqlite:candles.db");
+}
+
+#[test]
+fn what_survives_a_crash_and_what_is_promised_stands_in_the_plan() {
+    let plan = good();
+    let expected = StateConfig {
+        durable: true,
+        path: "state".into(),
+        checkpoints: Some("s3://bucket/prefix".to_owned()),
+        checkpoint_every: Duration::from_secs(30),
+        checkpoints_kept: 5,
+        sync_every: Duration::ZERO,
+        segment_bytes: 16 << 20,
+        on_change: OnChange::Reset,
+    };
+    assert!(plan.state == expected, "{:?}", plan.state);
+    assert_eq!(plan.state.folder(&plan.name), Path::new("state/candles"));
+    let sources: Vec<_> = plan.sources.iter().map(|s| (s.ack, s.on_change)).collect();
+    assert_eq!(sources, [(Ack::Journal, OnChange::Reset), (Ack::Checkpoint, OnChange::Reset)]);
+    let operators: Vec<_> = plan.operators.iter().map(|operator| operator.on_change).collect();
+    assert_eq!(operators, [OnChange::Bootstrap, OnChange::Reset]);
+    let sinks: Vec<_> = plan.sinks.iter().map(|s| (s.guarantee, s.is_promised)).collect();
+    let (exactly, best) = ((Guarantee::ExactlyOnce, true), (Guarantee::BestEffort, true));
+    assert_eq!(sinks, [exactly, best, (Guarantee::AtLeastOnce, false)]);
+}
+
+#[test]
+fn a_sink_that_is_asked_for_nothing_gives_what_its_sources_and_the_run_allow() {
+    let guarantee = |source: &str, durable: bool| {
+        let text = format!(
+            "job: j\nstate: {{ durable: {durable} }}\nsources:\n  s: {{ {source} }}\noperators:\n\
+             \x20 c: {{ type: ohlcv, input: s, timeframes: [1m] }}\n\
+             sinks:\n  t: {{ type: table, input: c, url: u, table: t }}\n"
+        );
+        let sink = checked(&text).unwrap_or_else(|mistakes| panic!("{mistakes}")).sinks.remove(0);
+        assert!(!sink.is_promised);
+        sink.guarantee
+    };
+    let (best, least, exactly) =
+        (Guarantee::BestEffort, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce);
+    for (source, durable, not_durable) in [
+        ("type: file, path: a", exactly, least),
+        ("type: file, path: a, ack: receive", exactly, least),
+        ("type: amqp, url: u, exchange: e", exactly, best),
+        ("type: amqp, url: u, exchange: e, ack: receive", best, best),
+        ("type: amqp, url: u, exchange: e, prefetch: 0", best, best),
+    ] {
+        assert_eq!(guarantee(source, true), durable, "{source}");
+        assert_eq!(guarantee(source, false), not_durable, "{source}, not durable");
+    }
+}
+
+#[test]
+fn what_has_no_effect_and_a_test_that_cannot_fail_are_warnings() {
+    let text = "job: j\nsources:\n  a: { type: file, path: a, ack: receive }\n\
+                \x20 b: { type: amqp, url: u, exchange: e, prefetch: 0, ack: journal }\n\
+                sinks:\n  c: { type: console, input: [a, b] }\n\
+                tests:\n  - { name: nothing, steps: [ { end: {} } ] }\n";
+    let warnings: Vec<_> =
+        checked(text).unwrap().warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "job.yaml:3:34: `ack: receive` has no effect: the source `a` is read again from where \
+             it was, and acknowledges nothing",
+            "job.yaml:4:59: `ack: journal` has no effect: the source `b` acknowledges nothing",
+            "job.yaml:8:5: the test `nothing` expects nothing",
+        ]
+    );
+}
+
+#[test]
+fn a_test_becomes_steps_with_their_places_and_exact_numbers() {
+    let plan = good();
+    let [test] = plan.tests.as_slice() else { panic!("{:?}", plan.tests) };
+    assert_eq!((test.name.as_str(), test.workers), ("a late tick makes a revision", 2));
+    assert_eq!((test.steps[0].line, test.steps[0].column), (test.line + 3, 9));
+    let steps: Vec<&Step> = test.steps.iter().map(|step| &step.step).collect();
+    let Step::Feed { source: 1, records } = steps[0] else { panic!("{:?}", steps[0]) };
+    let tick = json!({ "source": "mt4", "instrument": "EURUSD", "time": "2024-01-02T10:00:01Z",
+                       "bid": "1.10421", "ask": "1.1043", "sequence": 7 });
+    let trade = json!({ "source": "mt4", "instrument": "600519", "volume": "1000",
+                        "time": "2024-01-02T08:00:01.500Z", "last": "0.987654321" });
+    assert_eq!(records, &[tick, trade]);
+    let with = json!({ "columns": { "time": "t", "bid": "b" }, "path": "cases/ticks.csv" });
+    let path = "cases/ticks.csv".to_owned();
+    assert_eq!(steps[1], &Step::FeedFile { source: 0, path, with });
+    let noon = "2024-01-02T10:05:00Z".parse().unwrap();
+    let between = [
+        Step::Epoch,
+        Step::Advance(Duration::from_secs(5)),
+        Step::Clock(noon),
+        Step::Checkpoint,
+        Step::Crash,
+        Step::Restart { workers: Some(4) },
+        Step::Restart { workers: None },
+        Step::End,
+    ];
+    assert!(steps[2..10].iter().zip(&between).all(|(step, expected)| *step == expected));
+    let port =
+        |id: &str, output, port| ExpectPlace::Port(Origin { id: id.to_owned(), output, port });
+    let candle = json!({ "instrument": "EURUSD", "timeframe": "1h", "open": "1.10421",
+                         "volume": null, "revision": 0 });
+    let expectations = [
+        (port("candles", 0, "closed"), vec![candle], true),
+        (port("live", 0, "latest"), vec![], false),
+        (ExpectPlace::Sink(2), vec![json!({ "reason": "late" })], false),
+    ];
+    let expectations =
+        expectations.map(|(place, rows, unordered)| Step::Expect { place, rows, unordered });
+    assert_eq!(steps[10..], expectations.iter().collect::<Vec<_>>());
 }
 
 #[test]

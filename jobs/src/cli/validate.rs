@@ -23,6 +23,9 @@ impl Validate {
                 Ok(plan) => {
                     let parts = plan.sources.len() + plan.operators.len() + plan.sinks.len();
                     print(&format!("{}: ok ({}, {parts} components)\n", job.display(), plan.name))?;
+                    for sink in &plan.sinks {
+                        print(&format!("  {}: {}\n", sink.id, sink.guarantee.name()))?;
+                    }
                 }
                 Err(Failure::Mistakes(found)) => mistakes.extend(found.0),
                 Err(Failure::Usage(message)) => unread.push(message),

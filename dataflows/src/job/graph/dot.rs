@@ -1,7 +1,7 @@
 //! A job in Graphviz' DOT.
 
 use crate::job::graph::Picture;
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::plan::Plan;
 use crate::job::words::add_line;
 use crate::kind::Kind;

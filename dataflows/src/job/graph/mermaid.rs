@@ -1,7 +1,7 @@
 //! A job as a Mermaid flowchart, for READMEs and wikis.
 
 use crate::job::graph::Picture;
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::plan::Plan;
 use crate::job::words::{add, add_line};
 

@@ -11,8 +11,8 @@ pub mod svg;
 use serde_json::Value;
 
 use crate::component::Output;
-use crate::job::lint::Room;
 use crate::job::mistake::short;
+use crate::job::part::Room;
 use crate::job::plan::{Origin, Plan};
 use crate::job::variables::without_password;
 use crate::kind::Kind;
@@ -37,7 +37,7 @@ struct Component {
     id: String,
     /// The word after `type:`.
     name: &'static str,
-    /// `key: value`, the most telling first.
+    /// `key: value`, the most telling first; of a sink, last, what it promises.
     settings: Vec<String>,
 }
 
@@ -80,6 +80,10 @@ impl Picture {
         for sink in &plan.sinks {
             let definition = sink.definition;
             add(Room::Sinks, &sink.id, definition.name(), &definition.config().to_value());
+        }
+        let sinks = boxes.iter_mut().filter(|component| component.room == Room::Sinks);
+        for (component, sink) in sinks.zip(&plan.sinks) {
+            component.settings.push(sink.guarantee.name().to_owned());
         }
         let at = |id: &str| boxes.iter().position(|component| component.id == id);
         let operators = plan.operators.iter().map(|o| (&o.id, &o.inputs, o.kind));

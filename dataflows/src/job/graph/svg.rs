@@ -2,7 +2,7 @@
 
 use crate::job::graph::layout::{Input, Layout, layout};
 use crate::job::graph::{Arrow, Component, Picture};
-use crate::job::lint::Room;
+use crate::job::part::Room;
 use crate::job::plan::Plan;
 use crate::job::words::{add, add_line};
 use crate::kind::Kind;

@@ -1,6 +1,9 @@
 //! The key `tests` of a job file: what is fed to the job, what happens to it, and what it has to
 //! make of that.
 
+pub(crate) mod check;
+pub(crate) mod file;
+
 use proto::event_time::EventTime;
 use serde_json::Value;
 
@@ -37,7 +40,7 @@ pub enum Step {
     Feed {
         /// The source, by its number in the plan.
         source: usize,
-        /// Checked objects, in canonical form: see `verdict::rows_of`.
+        /// Checked objects in canonical form, for [`crate::verdict::rows_of`].
         records: Vec<Value>,
     },
     /// A source hands in the records of a file; the epoch stays open.
@@ -61,8 +64,8 @@ pub enum Step {
     Crash,
     /// The job ends in good order, and starts again.
     Restart {
-        /// With so many workers.
-        workers: usize,
+        /// With so many workers; none: as many as before.
+        workers: Option<usize>,
     },
     /// The input ends: the last epoch.
     End,
@@ -70,7 +73,7 @@ pub enum Step {
     Expect {
         /// The place.
         place: ExpectPlace,
-        /// What has to have come: only the keys that are given are compared.
+        /// What has to have come, in canonical form, for [`crate::verdict::compare`].
         rows: Vec<Value>,
         /// Whether the rows may have come in any order.
         unordered: bool,

@@ -1,16 +1,18 @@
-//! The order in which sinks show rows: by name and time, never by number or arrival.
+//! The order in which rows are shown: by name and time, never by number or arrival. Sinks write in
+//! it, and tests of jobs compare in it.
 
 use std::cmp::Ordering;
 
-use dataflows::batch::Rows;
 use proto::candle::Candle;
 use proto::columns::Names;
 use proto::reject::Reject;
 use proto::series::SeriesId;
 use proto::tick::Tick;
 
+use crate::batch::Rows;
+
 /// Compares two series by source, then instrument; none comes first.
-pub(crate) fn series(left: Option<SeriesId>, right: Option<SeriesId>, names: &Names) -> Ordering {
+pub fn series(left: Option<SeriesId>, right: Option<SeriesId>, names: &Names) -> Ordering {
     if left == right {
         return Ordering::Equal;
     }
@@ -21,7 +23,7 @@ pub(crate) fn series(left: Option<SeriesId>, right: Option<SeriesId>, names: &Na
 }
 
 /// Compares candles of one series: by timeframe, start, revision, then by all that they say.
-pub(crate) fn candles(left: &Candle, right: &Candle) -> Ordering {
+pub fn candles(left: &Candle, right: &Candle) -> Ordering {
     let prices = |candle: &Candle| {
         [candle.price, candle.ask].map(|ohlc| [ohlc.open, ohlc.high, ohlc.low, ohlc.close])
     };
@@ -39,7 +41,7 @@ pub(crate) fn candles(left: &Candle, right: &Candle) -> Ordering {
 }
 
 /// Compares ticks of one series: by time, sequence, then by all that they say.
-pub(crate) fn ticks(left: &Tick, right: &Tick) -> Ordering {
+pub fn ticks(left: &Tick, right: &Tick) -> Ordering {
     (left.time, left.sequence)
         .cmp(&(right.time, right.sequence))
         .then_with(|| tick_content(left).cmp(&tick_content(right)))
@@ -47,13 +49,13 @@ pub(crate) fn ticks(left: &Tick, right: &Tick) -> Ordering {
 }
 
 /// What a tick says, apart from who it is.
-pub(crate) fn tick_content(tick: &Tick) -> [i64; 5] {
+pub fn tick_content(tick: &Tick) -> [i64; 5] {
     let has_volume = i64::from(tick.has(Tick::HAS_VOLUME));
     [tick.bid.units(), tick.ask.units(), tick.last.units(), has_volume, tick.volume.units()]
 }
 
 /// Compares rejects of one series: by clock, component, reason, then by all that they say.
-pub(crate) fn rejects(left: &Reject, right: &Reject) -> Ordering {
+pub fn rejects(left: &Reject, right: &Reject) -> Ordering {
     (left.clock, &left.component, &left.reason, &left.place, &left.detail, &left.payload)
         .cmp(&(
             right.clock,
@@ -70,7 +72,7 @@ pub(crate) fn rejects(left: &Reject, right: &Reject) -> Ordering {
 }
 
 /// Puts the runs of an epoch into one run in canonical order.
-pub(crate) fn canonical(runs: Vec<Rows>, names: &Names) -> Option<Rows> {
+pub fn canonical(runs: Vec<Rows>, names: &Names) -> Option<Rows> {
     let mut runs = runs.into_iter();
     let mut all = runs.next()?;
     for run in runs {
