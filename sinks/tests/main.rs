@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod archive;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod readers;
@@ -10,3 +12,5 @@ mod readers;
 mod support;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod table_durable;

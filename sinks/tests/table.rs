@@ -12,11 +12,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use super::support::{Run, World, skipped};
 
 /// A database of a test's own.
-struct Database {
-    world: World,
-    url: String,
-    table: String,
-    is_postgres: bool,
+pub(crate) struct Database {
+    pub(crate) world: World,
+    pub(crate) url: String,
+    pub(crate) table: String,
+    pub(crate) is_postgres: bool,
 }
 
 fn postgres_url() -> String {
@@ -30,7 +30,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Database {
     /// SQLite, and PostgreSQL where it runs, with a schema of this name.
-    fn all(name: &str) -> Vec<Self> {
+    pub(crate) fn all(name: &str) -> Vec<Self> {
         let world = World::new();
         let url = format!("sqlite:{}/data/rows.db", world.path().display());
         let mut all = vec![Self { world, url, table: "candles".to_owned(), is_postgres: false }];
@@ -51,7 +51,7 @@ impl Database {
         all
     }
 
-    fn config(&self) -> serde_json::Value {
+    pub(crate) fn config(&self) -> serde_json::Value {
         json!({ "url": self.url, "table": self.table })
     }
 
@@ -59,7 +59,7 @@ impl Database {
         Run::of("table", self.config(), rows)
     }
 
-    fn execute(&self, sql: &str) {
+    pub(crate) fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         block_on(async {
             if self.is_postgres {
@@ -77,7 +77,7 @@ impl Database {
     }
 
     /// Rows of one text each.
-    fn ask(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn ask(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.replace("TABLE", &self.table));
         block_on(async {
             if self.is_postgres {

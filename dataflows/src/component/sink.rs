@@ -54,8 +54,9 @@ pub struct Durable {
     /// that of a greater one.
     pub generation: Generation,
     /// The checkpoint that the run goes on from: the epoch, and what [`Sink::checkpoint`] gave
-    /// after it. None: the run starts from nothing at epoch 1, whatever the sink knows of epochs
-    /// from runs before is of no meaning any more.
+    /// after it; epoch 0 and no bytes where the run was killed before its first checkpoint and
+    /// hands epoch 1 again. None: the run starts from nothing at epoch 1, whatever the sink knows
+    /// of epochs from runs before is of no meaning any more.
     pub restored: Option<(Epoch, Vec<u8>)>,
 }
 

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, Row}
 use super::fault::fault;
 use super::layout::{Dialect, LAYOUT_VERSION, Layout, TableName, is_compatible, type_name};
 use super::url::Place;
-use super::{postgres, sqlite};
+use super::{postgres, progress, sqlite};
 
 /// A connection with the name of its place for messages.
 #[derive(Debug)]
@@ -120,6 +120,16 @@ impl Connection {
         self.run(sql).await.map(|_| ())
     }
 
+    /// Makes a commit last through a crash of the server, where its configuration does not.
+    pub(super) async fn wait_for_commits(&mut self) -> Result<(), Fault> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(()); // opened with full syncs
+        }
+        let sql = "SELECT set_config('synchronous_commit', 'on', false) \
+                   WHERE current_setting('synchronous_commit') = 'off'";
+        self.run(sql).await.map(|_| ())
+    }
+
     pub(super) async fn commit(&mut self) -> Result<(), Fault> {
         self.run("COMMIT").await.map(|_| ())
     }
@@ -150,7 +160,6 @@ impl Connection {
     /// Makes the table or brings it up to date, and notes it in the register of tables.
     pub(super) async fn prepare(&mut self, layout: &Layout, name: &TableName) -> Result<(), Fault> {
         let register = name.beside("_tapeflow_tables");
-        let progress = name.beside("_tapeflow_progress");
         let bigint = type_name(proto::row::ColumnType::Integer, self.dialect());
         self.begin().await?;
         if self.dialect() == Dialect::Postgres {
@@ -162,18 +171,26 @@ impl Connection {
              \"kind\" text NOT NULL, \"version\" {bigint} NOT NULL)"
         ))
         .await?;
-        self.run(&format!(
-            "CREATE TABLE IF NOT EXISTS {progress} (\"job\" text NOT NULL, \"sink\" text NOT NULL, \
-             \"epoch\" {bigint} NOT NULL, \"generation\" {bigint} NOT NULL, \
-             PRIMARY KEY (\"job\", \"sink\"))"
-        ))
-        .await?;
+        self.prepare_progress(&progress::progress_table(name)).await?;
         for statement in layout.create(&name.sql(), self.dialect(), false) {
             self.run(&statement).await?;
         }
         self.migrate(layout, name).await?;
         self.register(layout, name, &register).await?;
         self.commit().await
+    }
+
+    /// Makes the table of progress. One of a tapeflow that knew no partitions holds nothing that
+    /// is of use: only runs that remember nothing wrote it.
+    async fn prepare_progress(&mut self, table: &TableName) -> Result<(), Fault> {
+        let create = progress::create(&table.sql(), self.dialect());
+        self.run(&create).await?;
+        let columns = self.ask(&columns_query(table, self.dialect())).await?;
+        if columns.iter().any(|(column, _)| column.starts_with("partition:")) {
+            return Ok(());
+        }
+        self.run(&format!("DROP TABLE {}", table.sql())).await?;
+        self.run(&create).await.map(|_| ())
     }
 
     async fn register(

@@ -6,7 +6,9 @@
 mod connection;
 mod fault;
 mod layout;
+mod occurrences;
 mod postgres;
+mod progress;
 mod reject_id;
 mod sink;
 mod sqlite;
@@ -32,6 +34,10 @@ pub struct Table;
 /// by (source, instrument, timeframe, start): the greatest revision wins. Ticks that carry a
 /// sequence are written once; ticks without one have no identity and are appended. Rejects are
 /// written once.
+///
+/// Exactly once: rows and the job's progress are committed together, epochs that come again after
+/// a crash are known by that, and a start of the job that was replaced can commit nothing. A run
+/// without durable state has no progress to go on from: it writes ticks without a sequence again.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

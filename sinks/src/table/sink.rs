@@ -1,24 +1,25 @@
 //! The running sink: gathers rows over epochs and writes them with the job's progress.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use dataflows::batch::Rows;
 use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
 use dataflows::component::source::Range;
+use dataflows::crash;
 use dataflows::fault::Fault;
 use dataflows::moment::Epoch;
 use proto::columns::Names;
 use proto::event_time::EventTime;
-use proto::reject::Reject;
 use proto::row::{ColumnType, Values, candle_values, reject_values, tick_values};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::Config;
 use super::connection::Connection;
 use super::layout::{Dialect, Layout, TableName};
-use super::reject_id::reject_id;
+use super::occurrences::Occurrences;
+use super::progress::{Progress, literal};
 use super::sqlite::time_text;
 use super::url::Place;
 use crate::period::Period;
@@ -38,30 +39,25 @@ pub(super) struct TableSink {
     waiting: Rows,
     /// When the oldest waiting row came. Decides when rows become visible, never what they are.
     waiting_since: Option<Instant>,
+    progress: Progress,
     /// The last epoch whose rows wait or are written.
     epoch: Epoch,
+    /// The last epoch that the table's progress covers, of a durable run: epochs up to it that
+    /// come again change nothing.
+    applied: Epoch,
     occurrences: Occurrences,
     written: u64,
 }
 
-/// How often rejects that say the same have come at one reading of the clock.
-#[derive(Debug, Default)]
-struct Occurrences {
-    clock: EventTime,
-    counts: BTreeMap<u128, u64>,
+/// What a checkpoint holds of the sink: nothing waits when it is made.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    version: u8,
+    epoch: Epoch,
+    occurrences: Occurrences,
 }
 
-impl Occurrences {
-    fn next(&mut self, reject: &Reject, names: &Names) -> u64 {
-        if self.clock != reject.clock {
-            self.clock = reject.clock;
-            self.counts.clear();
-        }
-        let count = self.counts.entry(reject_id(reject, names, 0)).or_default();
-        *count += 1;
-        *count - 1
-    }
-}
+const SAVED_VERSION: u8 = 1;
 
 impl TableSink {
     pub(super) fn open(config: &Config, context: SinkContext) -> Result<Self, Fault> {
@@ -77,7 +73,10 @@ impl TableSink {
             .build()
             .map_err(|error| Fault::stop(&path, format!("no thread for the database: {error}")))?;
         let layout = Layout::new(context.kind);
-        let connection = runtime.block_on(async {
+        let is_durable = context.durable.is_some() && context.replace.is_none();
+        let restored = context.durable.as_ref().and_then(|durable| durable.restored.as_ref());
+        let saved = restored.map(|(epoch, bytes)| restore(&path, *epoch, bytes)).transpose()?;
+        let (connection, progress, applied) = runtime.block_on(async {
             let mut connection = Connection::open(place, &context.root).await?;
             if let Err(error) = connection.prepare(&layout, &name).await {
                 connection.rollback().await;
@@ -89,7 +88,13 @@ impl TableSink {
                     connection.run(&statement).await?;
                 }
             }
-            Ok(connection)
+            let progress = Progress::new(&name, &connection.place, &context);
+            let mut applied = 0;
+            if is_durable {
+                connection.wait_for_commits().await?;
+                applied = progress.claim(&mut connection, saved.is_some()).await?;
+            }
+            Ok((connection, progress, applied))
         })?;
         Ok(Self {
             runtime,
@@ -101,8 +106,10 @@ impl TableSink {
             flush_every: config.flush_every,
             waiting: Rows::empty(context.kind),
             waiting_since: None,
-            epoch: 0,
-            occurrences: Occurrences::default(),
+            progress,
+            epoch: saved.as_ref().map_or(0, |saved| saved.epoch),
+            applied,
+            occurrences: saved.map(|saved| saved.occurrences).unwrap_or_default(),
             written: 0,
             context,
         })
@@ -148,8 +155,8 @@ impl TableSink {
             }
             Rows::Rejects(rejects) => {
                 let ids = rejects.iter().map(|reject| {
-                    let occurrence = self.occurrences.next(reject, &self.names);
-                    Some(format!("{:032x}", reject_id(reject, &self.names, occurrence)).into())
+                    let id = self.occurrences.id(reject, &self.names);
+                    Some(format!("{id:032x}").into())
                 });
                 let ids = Values::Text(ids.collect::<Vec<Option<Arc<str>>>>());
                 std::iter::once(ids).chain(reject_values(&rejects, &self.names)).collect()
@@ -169,27 +176,38 @@ impl TableSink {
         let is_staged = self.context.replace.is_some();
         let target =
             if is_staged { staged(connection.dialect()).to_owned() } else { self.name.sql() };
-        let progress = (!is_staged).then(|| progress(&self.name, &self.context, self.epoch));
-        let layout = &self.layout;
+        let (layout, progress, epoch) = (&self.layout, &self.progress, self.epoch);
         self.runtime.block_on(async {
             connection.begin().await?;
             let done = async {
-                connection.insert(layout, &target, &values).await?;
-                if let Some(progress) = progress {
-                    connection.run(&progress).await?;
+                if !is_staged {
+                    // First: it keeps a newer start from beginning before this is done.
+                    progress.advance(connection, epoch).await?;
                 }
+                connection.insert(layout, &target, &values).await?;
+                crash::point("table.before_commit");
                 connection.commit().await
             };
             match done.await {
-                Ok(()) => Ok(()),
+                Ok(()) => {
+                    crash::point("table.after_commit");
+                    Ok(())
+                }
                 Err(error) => {
                     connection.rollback().await;
                     Err(error)
                 }
             }
         })?;
+        self.applied = self.applied.max(epoch);
         self.written += count;
         Ok(())
+    }
+
+    /// Writes what waits, and that there was nothing where nothing waits.
+    fn flush_owed(&mut self) -> Result<(), Fault> {
+        let is_owed = !self.waiting.is_empty() || self.applied < self.epoch;
+        if is_owed || !self.is_durable() { self.flush() } else { Ok(()) }
     }
 
     /// Puts the staged rows in the place of the rows of `range`, in one transaction.
@@ -212,6 +230,10 @@ impl TableSink {
         })
     }
 
+    const fn is_durable(&self) -> bool {
+        self.context.durable.is_some() && self.context.replace.is_none()
+    }
+
     fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.runtime.block_on(connection.close());
@@ -222,22 +244,26 @@ impl TableSink {
 impl Sink for TableSink {
     fn applied(&mut self) -> Result<Option<Epoch>, Fault> {
         let Some(connection) = &mut self.connection else { return Ok(None) };
-        let sql = format!(
-            "SELECT \"sink\", \"epoch\" FROM {} WHERE \"job\" = {} AND \"sink\" = {}",
-            self.name.beside("_tapeflow_progress"),
-            literal(&self.context.job),
-            literal(&self.context.id)
-        );
-        let rows = self.runtime.block_on(connection.ask(&sql))?;
-        Ok(rows.first().and_then(|(_, epoch)| u64::try_from(*epoch).ok()))
+        self.runtime.block_on(self.progress.read(connection))
     }
 
     fn apply(&mut self, sealed: Sealed) -> Result<(), Fault> {
         self.names.refresh();
+        let epoch = sealed.moment.epoch;
         for run in sealed.runs {
             self.take(run)?;
         }
-        self.epoch = sealed.moment.epoch;
+        self.epoch = epoch;
+        if self.is_durable() && epoch <= self.applied {
+            // It is in the table. What later rows depend on goes on as it did then.
+            let rows = std::mem::replace(&mut self.waiting, Rows::empty(self.context.kind));
+            if let Rows::Rejects(rejects) = rows {
+                for reject in &rejects {
+                    self.occurrences.id(reject, &self.names);
+                }
+            }
+            return Ok(());
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -249,7 +275,15 @@ impl Sink for TableSink {
     }
 
     fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
-        Ok(Vec::new())
+        if !self.is_durable() {
+            return Ok(Vec::new());
+        }
+        self.flush_owed()?;
+        let occurrences = std::mem::take(&mut self.occurrences);
+        let saved = Saved { version: SAVED_VERSION, epoch: self.epoch, occurrences };
+        let bytes = postcard::to_allocvec(&saved);
+        self.occurrences = saved.occurrences;
+        bytes.map_err(|error| Fault::defect(format!("sinks.{}", self.context.id), error))
     }
 
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {
@@ -259,7 +293,7 @@ impl Sink for TableSink {
                 self.written = 0; // nothing of what was staged remains
                 Ok(())
             }
-            (Ending::Interrupted | Ending::Complete, None) => self.flush(),
+            (Ending::Interrupted | Ending::Complete, None) => self.flush_owed(),
             (Ending::Complete, Some(range)) => self.flush().and_then(|()| self.swap(&range)),
         };
         let place = self.connection.as_ref().map(|connection| connection.place.clone());
@@ -280,19 +314,20 @@ const fn staged(dialect: Dialect) -> &'static str {
     }
 }
 
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
-}
-
-fn progress(name: &TableName, context: &SinkContext, epoch: Epoch) -> String {
-    format!(
-        "INSERT INTO {} (\"job\", \"sink\", \"epoch\", \"generation\") VALUES ({}, {}, {epoch}, 0) \
-         ON CONFLICT (\"job\", \"sink\") DO UPDATE SET \"epoch\" = excluded.\"epoch\", \
-         \"generation\" = excluded.\"generation\"",
-        name.beside("_tapeflow_progress"),
-        literal(&context.job),
-        literal(&context.id)
-    )
+/// Understands what a checkpoint holds. A run that was killed before its first one goes on from
+/// none at all, at epoch 0.
+fn restore(path: &str, epoch: Epoch, bytes: &[u8]) -> Result<Saved, Fault> {
+    if epoch == 0 && bytes.is_empty() {
+        return Ok(Saved { version: SAVED_VERSION, epoch, occurrences: Occurrences::default() });
+    }
+    let saved = postcard::from_bytes::<Saved>(bytes).ok();
+    saved.filter(|saved| saved.version == SAVED_VERSION).ok_or_else(|| {
+        Fault::stop(
+            path,
+            "the checkpoint does not hold what this tapeflow's tables write; use the tapeflow \
+             that wrote it, or start the job with `--fresh`",
+        )
+    })
 }
 
 /// The SQL that holds for the rows of a range.
