@@ -26,19 +26,33 @@ pub(crate) enum Outlet {
     Frontier(usize, Epoch),
 }
 
+/// Opens a sink, by its number in the plan.
+pub(crate) type Open<'a> =
+    dyn FnMut(usize, &SinkPlan, SinkContext) -> Result<Box<dyn Sink>, Fault> + 'a;
+
+/// Opens a sink as its definition does.
+pub(crate) fn as_defined(
+    _: usize,
+    plan: &SinkPlan,
+    context: SinkContext,
+) -> Result<Box<dyn Sink>, Fault> {
+    plan.definition.open(&plan.config, context)
+}
+
 /// How many messages may wait for a sink's thread; a worker waits when they are more.
 const WAITING: usize = 1_024;
 
 /// Opens every sink of the plan; if one cannot be, those before it take back what they have begun.
-/// `last` is the last epoch that the journal has.
+/// `last` is the last epoch that the journal has, `open` opens a sink by its number.
 pub(crate) fn open(
     shared: &Shared,
     resume: &Resume,
     last: Epoch,
+    open: &mut Open<'_>,
 ) -> Result<Vec<Box<dyn Sink>>, Fault> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     for (index, plan) in shared.plan.sinks.iter().enumerate() {
-        match open_one(shared, resume, last, index, plan) {
+        match open_one(shared, resume, last, (index, plan), open) {
             Ok(sink) => sinks.push(sink),
             Err(fault) => {
                 for mut sink in sinks {
@@ -57,8 +71,8 @@ fn open_one(
     shared: &Shared,
     resume: &Resume,
     last: Epoch,
-    index: usize,
-    plan: &SinkPlan,
+    (index, plan): (usize, &SinkPlan),
+    open: &mut Open<'_>,
 ) -> Result<Box<dyn Sink>, Fault> {
     let state = resume.sinks.get(index).cloned().flatten();
     let restored = state.map(|state| (resume.base, state));
@@ -75,7 +89,7 @@ fn open_one(
             .as_ref()
             .map(|durability| Durable { generation: durability.generation, restored }),
     };
-    let mut sink = plan.definition.open(&plan.config, context)?;
+    let mut sink = open(index, plan, context)?;
     if let Some(applied) = is_restored.then(|| sink.applied()).transpose()?.flatten()
         && !(resume.base..=last).contains(&applied)
     {
@@ -175,7 +189,7 @@ pub(crate) struct Apply {
     /// Whether it may be handed an epoch only when the journal has it.
     waits: bool,
     /// The epoch after which it last gave its part of a checkpoint.
-    checkpointed: Epoch,
+    pub(crate) checkpointed: Epoch,
 }
 
 impl Apply {

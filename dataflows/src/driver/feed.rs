@@ -63,8 +63,8 @@ pub(crate) struct Feed {
     pub(super) names: Names,
     pub(super) stamp: Stamp,
     pub(super) epoch: Epoch,
-    pub(super) clock: EventTime,
-    pub(super) sources: Vec<SourceFeed>,
+    pub(crate) clock: EventTime,
+    pub(crate) sources: Vec<SourceFeed>,
     /// Per worker: its share of the epoch under way.
     shares: Vec<Vec<(usize, usize, Rows)>>,
     /// What the journal will say of the epoch under way.
@@ -77,7 +77,11 @@ pub(crate) struct Feed {
     /// The epochs of the journal that are still to be minted again.
     pub(super) again: Option<Again>,
     /// The epoch under way is to be closed, as the last one or not, when the gate allows it.
-    pub(super) closing: Option<Closing>,
+    pub(crate) closing: Option<Closing>,
+    /// Epochs close when they are told to, and not by themselves.
+    pub(crate) is_scripted: bool,
+    /// A checkpoint is taken after the epoch under way.
+    pub(crate) is_cut_asked: bool,
     /// With the wall clock: when the epoch before was minted.
     pub(super) minted: Duration,
     cut: Duration,
@@ -86,18 +90,18 @@ pub(crate) struct Feed {
 
 /// How the epoch under way ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Closing {
+pub(crate) struct Closing {
     /// No more input will come.
-    pub(super) is_last: bool,
+    pub(crate) is_last: bool,
     /// The run ends with it.
-    pub(super) is_end: bool,
+    pub(crate) is_end: bool,
 }
 
 /// What the coordinator knows of a source.
 #[derive(Debug, Default)]
-pub(super) struct SourceFeed {
+pub(crate) struct SourceFeed {
     /// The greatest event time that it has handed in.
-    pub(super) reached: EventTime,
+    pub(crate) reached: EventTime,
     pub(super) has_ended: bool,
     pub(super) supply: Supply,
     position: Option<Position>,
@@ -167,6 +171,8 @@ impl Feed {
             was_last: resume.is_last,
             again,
             closing: None,
+            is_scripted: false,
+            is_cut_asked: false,
             minted: now,
             cut: now,
             looked: now,
@@ -191,6 +197,9 @@ impl Feed {
         }
         if self.again.is_some() {
             return self.go_again();
+        }
+        if self.is_scripted {
+            return self.by_script();
         }
         if self.shared.is_event_clock { self.by_event_time() } else { self.by_wall_clock() }
     }
@@ -373,7 +382,7 @@ impl Feed {
             // A journal that has ended has failed, and with it the run.
             drop(durability.orders.send(Order::Entry(Entry { epoch, clock, is_last, items })));
         }
-        let is_asked = self.is_checkpoint_asked_for();
+        let is_asked = std::mem::take(&mut self.is_cut_asked) | self.is_checkpoint_asked_for();
         let is_due = self.minted.saturating_sub(self.cut) >= shared.plan.state.checkpoint_every;
         if closing.is_end || is_asked || (is_due && !durability.cuts.are_any()) {
             self.cut = self.minted;

@@ -96,6 +96,21 @@ impl Feed {
         Ok(Turn::Moved)
     }
 
+    /// Takes what is there; the epoch stays open until it is told to close.
+    pub(super) fn by_script(&mut self) -> Result<Turn, Fault> {
+        if self.shared.is_stopping() {
+            self.closing = Some(Closing { is_last: false, is_end: true });
+            return Ok(Turn::Moved);
+        }
+        for source in 0..self.sources.len() {
+            if let Ok(taken) = self.receive(source) {
+                self.take_in(source, taken)?;
+                return Ok(Turn::Moved);
+            }
+        }
+        Ok(Turn::Sources((0..self.sources.len()).collect(), HEARTBEAT))
+    }
+
     /// Takes what is there, until the epoch is full or as old as it may get.
     fn take_what_is_there(&mut self, live: &[usize]) -> Result<(), Fault> {
         let opened = self.shared.clock.monotonic();

@@ -17,22 +17,23 @@ pub mod seal;
 pub mod stamp;
 pub mod status;
 
+pub(crate) mod apply;
+pub(crate) mod checkpointing;
+pub(crate) mod feed;
+pub(crate) mod intake;
+pub(crate) mod journaling;
+pub(crate) mod prepare;
+pub(crate) mod wire;
+pub(crate) mod worker;
+
 mod again;
-mod apply;
-mod checkpointing;
-mod feed;
-mod intake;
-mod journaling;
 mod live;
 mod mark;
 mod operate;
-mod prepare;
 mod resume;
 mod seen;
 mod settle;
 mod supply;
-mod wire;
-mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,7 +214,7 @@ pub fn run_in(
     let Run { shared, resume, again } = run;
     let machines = wire::machines(&shared, &resume)?;
     let sources = intake::open(&shared, &resume)?;
-    let sinks = apply::open(&shared, &resume, keepers.last)?;
+    let sinks = apply::open(&shared, &resume, keepers.last, &mut apply::as_defined)?;
     let keepers = keepers.spawn(&shared)?;
     let (appliers, outlets) = apply::spawn(&shared, sinks)?;
     let mut pumps = Vec::new();
