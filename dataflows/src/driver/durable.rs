@@ -150,6 +150,7 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
     let mut log = Log::read(store.as_ref(), &plan.name)?;
     let generation = log.generation() + 1;
     let owners = crate::driver::resume::owners(plan);
+    let was_started = !is_fresh && !log.records().is_empty();
     let restored = if is_fresh {
         crash::point("recovery.before_start");
         log.append(store.as_ref(), generation, Event::Fresh)?;
@@ -159,7 +160,7 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
         find(&mut log, store.as_ref(), generation)?
     };
     let known = restored.as_ref().map(|restored| restored.manifest.clone());
-    let resume = resume(plan, &owners, restored)?;
+    let resume = resume(plan, &owners, restored, was_started)?;
     if resume.is_bootstrap {
         drop(log);
         return open(plan, Backing { disk, store, request, lock }, true);

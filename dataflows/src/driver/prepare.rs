@@ -74,7 +74,7 @@ impl Run {
         };
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
-            let resume = resume(plan, &owners, None)?;
+            let resume = resume(plan, &owners, None, false)?;
             let run = Self { shared: Arc::new(shared), resume, again: None };
             return Ok((run, Keepers { last: 0, threads: None }));
         };

@@ -18,6 +18,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod test;
 mod validate;
 
 use std::io::IsTerminal;
@@ -67,6 +68,8 @@ enum Verb {
     Run(run::Run),
     /// Check a job file and report every mistake at once
     Validate(validate::Validate),
+    /// Run the tests that stand in job files
+    Test(test::Test),
     /// Draw a job: Mermaid, DOT or SVG
     Graph(graph::Graph),
     /// Compute a range anew from the archive and replace it, all or nothing
@@ -147,6 +150,7 @@ impl Verb {
             Self::Demo(verb) => verb.call(session),
             Self::Run(verb) => verb.call(session),
             Self::Validate(verb) => verb.call(),
+            Self::Test(verb) => verb.call(),
             Self::Graph(verb) => verb.call(),
             Self::Backfill(verb) => verb.call(session),
             Self::Import(verb) => verb.call(session),
