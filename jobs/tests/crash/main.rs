@@ -2,10 +2,18 @@
 //! nobody touched leaves.
 
 #[cfg(test)]
+mod change;
+#[cfg(test)]
+mod fencing;
+#[cfg(test)]
 mod kills;
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod stops;
 #[cfg(test)]
 mod world;
