@@ -152,9 +152,10 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
     let owners = crate::driver::resume::owners(plan);
     let was_started = !is_fresh && !log.records().is_empty();
     let restored = if is_fresh {
+        // Emptied first: behind the record the journal of before would pass for that of this life.
+        journal::clear(&disk)?;
         crash::point("recovery.before_start");
         log.append(store.as_ref(), generation, Event::Fresh)?;
-        journal::clear(&disk)?;
         None
     } else {
         find(&mut log, store.as_ref(), generation)?

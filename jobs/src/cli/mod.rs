@@ -101,11 +101,26 @@ pub fn main() -> ExitCode {
         }
     };
     logging::start(&cli.global);
+    #[cfg(debug_assertions)]
+    if let Err(message) = arm_crash_point() {
+        failure::complain(&format!("error: TAPEFLOW_CRASH: {message}"));
+        return ExitCode::from(2);
+    }
     let session = Session::new(&cli.global);
     match cli.verb.call(&session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
+}
+
+/// Lets a test end the process as a crash would: `TAPEFLOW_CRASH=table.before_commit:3` aborts it
+/// when it comes to that point for the third time. Release builds know nothing of it.
+#[cfg(debug_assertions)]
+fn arm_crash_point() -> Result<(), String> {
+    let Ok(wanted) = std::env::var("TAPEFLOW_CRASH") else { return Ok(()) };
+    let (point, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    let count = count.parse().map_err(|_| format!("`{count}` is no number of meetings"))?;
+    dataflows::crash::arm(point, count)
 }
 
 /// What the verbs share.

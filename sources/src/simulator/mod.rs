@@ -74,6 +74,9 @@ pub struct SimulatorConfig {
     pub bad: u32,
     /// Outages of a feed in a thousand half hours; each is half a minute to ten minutes long.
     pub outages: u32,
+    /// How many records it hands over at once: few make small epochs, as a slow feed does.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub batch: usize,
 }
 
 impl Default for SimulatorConfig {
@@ -93,6 +96,7 @@ impl Default for SimulatorConfig {
             crossed: 500,
             bad: 20,
             outages: 10,
+            batch: 8_192,
         }
     }
 }

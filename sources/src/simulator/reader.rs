@@ -14,8 +14,6 @@ use proto::tick::Tick;
 use super::market::{Delivery, Market, State};
 use super::{SimulatorConfig, Speed, duration_ns};
 
-/// Deliveries at once, at most.
-const INTAKE: usize = 8_192;
 /// The longest that it waits without looking up.
 const NAP: Duration = Duration::from_millis(50);
 /// Monday, 2025-01-06, in nanoseconds.
@@ -42,6 +40,8 @@ impl Pace {
 #[derive(Debug)]
 pub(super) struct SimulatorReader {
     component: String,
+    /// Deliveries at once, at most.
+    batch: usize,
     market: Market,
     /// The numbers of the market's series.
     series: Vec<SeriesId>,
@@ -94,7 +94,8 @@ impl SimulatorReader {
             Speed::Factor(factor) => Some(Pace { begun: Instant::now(), from, factor }),
         };
         let component = context.id.clone();
-        Ok(Self { component, market, series, pace, early: None, before_early: None })
+        let batch = config.batch.max(1);
+        Ok(Self { component, batch, market, series, pace, early: None, before_early: None })
     }
 
     fn reject(&self, bits: u64) -> Reject {
@@ -141,7 +142,7 @@ impl Source for SimulatorReader {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            while ticks.len() + rejects.len() < INTAKE {
+            while ticks.len() + rejects.len() < self.batch {
                 match self.due() {
                     Some(Delivery::Tick(mut tick)) => {
                         let series = self.series.get(tick.series.index()).copied();
