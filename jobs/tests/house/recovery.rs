@@ -1,5 +1,6 @@
 //! Checkpoints, recordings, replays and proofs, as a user calls them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -255,10 +256,16 @@ fn tables_that_are_what_the_input_gives_are_proved_and_others_are_not() {
     let desk = small();
     desk.fail(1, &["verify", "small.yaml"]);
     desk.succeed(&["run", "small.yaml"]);
-    let data = desk.files("data");
+    // What SQLite keeps beside a database comes and goes with its readers.
+    let data = || {
+        let files = desk.files("data").into_iter();
+        let is_beside = |path: &PathBuf| path.to_string_lossy().contains(".db-");
+        files.filter(|(path, _)| !is_beside(path)).collect::<BTreeMap<_, _>>()
+    };
+    let before = data();
     let said = desk.succeed(&["verify", "small.yaml", "--workers", "2"]);
     assert!(said.starts_with("identical: 1 table, "), "{said}");
-    assert!(desk.files("data") == data, "nothing was changed");
+    assert!(data() == before, "nothing was changed");
 
     let database = rusqlite::Connection::open(desk.path().join("data/small.db")).unwrap();
     let harm = "UPDATE candles SET low = 1 WHERE timeframe = '15m'";
@@ -296,14 +303,13 @@ fn a_job_that_was_killed_is_verified_up_to_its_checkpoint() {
 #[test]
 fn tables_of_sources_that_cannot_be_read_again_are_verified_from_the_archive_of_their_ticks() {
     let desk = small();
-    desk.write("small.yaml", &SMALL.replace("duration: 2h", "duration: 30h"));
     desk.succeed(&["run", "small.yaml"]);
     desk.write("live.yaml", &SMALL.replace("duration: 2h", "speed: 1"));
     let verify = ["verify", "live.yaml"];
     let said = desk.succeed(&verify);
     assert!(said.starts_with("identical: 1 table") && !said.contains(" 0 rows"), "{said}");
     let database = rusqlite::Connection::open(desk.path().join("data/small.db")).unwrap();
-    let harm = "UPDATE candles SET close = 1 WHERE start = '2024-03-07T13:00:00Z'";
+    let harm = "UPDATE candles SET close = 1 WHERE start = '2024-03-07T12:30:00Z'";
     assert!(database.execute(harm, []).unwrap() > 0);
     drop(database);
     desk.fail(3, &verify);
