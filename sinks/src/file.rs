@@ -97,6 +97,10 @@ impl SinkDefinition for File {
         Kind::ALL
     }
 
+    fn within(&self, config: &Value, _: &str) -> Option<Value> {
+        crate::within::with_path(config)
+    }
+
     fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
         Guarantee::ExactlyOnce
     }

@@ -75,8 +75,7 @@ fn go_on(root: &Path, workers: usize) -> (bool, String) {
         variable: nothing,
     };
     let log = Kept::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let outcome = tracing::subscriber::with_default(subscriber, || {
         run(&plan, options, Arc::new(Status::new(&plan)))
     });
@@ -182,6 +181,8 @@ fn whatever_is_damaged_is_refused_by_name_or_not_used() {
             refused += 1;
         }
     }
-    println!("{count} damages: {refused} refused, {named} named and passed over, {unused} not read");
+    println!(
+        "{count} damages: {refused} refused, {named} named and passed over, {unused} not read"
+    );
     assert!(refused > 0 && named > 0);
 }

@@ -82,7 +82,8 @@ const FILES: &str = "  candles-file: { type: file, input: candles.closed, path: 
 
 /// The job with SQLite tables and all files.
 pub(crate) fn job() -> String {
-    JOB.replace("DATABASE", "sqlite:out/tables.db").replace("FILES", if HAS_FILES { FILES } else { "" })
+    JOB.replace("DATABASE", "sqlite:out/tables.db")
+        .replace("FILES", if HAS_FILES { FILES } else { "" })
 }
 
 /// A folder of its own, in which the binary is called.
