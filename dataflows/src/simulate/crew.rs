@@ -43,10 +43,11 @@ impl Turns {
     /// Gives a worker its turn.
     pub(super) fn turn(&mut self, number: usize) -> Step {
         let Some((worker, hand)) = self.0.get_mut(number) else { return Step::Over };
-        match hand.turn(worker) {
-            Step::Idle if worker.step() => Step::Moved,
-            step => step,
+        let step = hand.turn(worker);
+        if step == Step::Idle {
+            worker.step();
         }
+        step
     }
 }
 

@@ -212,7 +212,7 @@ impl Stepped {
     pub fn settle(&mut self) -> Result<(), Fault> {
         // A worker that has not moved may have to be stepped once more for its peers' progress.
         let mut quiet = 0;
-        while quiet < 3 {
+        while quiet < 4 {
             let mut has_moved = false;
             for actor in self.actors() {
                 has_moved |= self.turn(actor)?;
