@@ -137,9 +137,8 @@ fn swapped_segments_are_refused() {
     }
 }
 
-#[test]
-fn a_segment_of_another_run_is_refused() {
-    let (disk, entries, files) = journal();
+/// The same epochs of the same job, with other payloads.
+fn other_run() -> MemoryDisk {
     let other = MemoryDisk::new();
     let mut writer = Writer::create(shared(&other), header("ticks", 1), 9_000);
     for epoch in 1..=21 {
@@ -148,6 +147,13 @@ fn a_segment_of_another_run_is_refused() {
             writer.sync().unwrap();
         }
     }
+    other
+}
+
+#[test]
+fn a_segment_of_another_run_is_refused() {
+    let (disk, entries, files) = journal();
+    let other = other_run();
     for (name, _) in &files {
         let disk = disk.duplicate();
         disk.overwrite(name, other.read(name).unwrap());
@@ -185,6 +191,27 @@ fn moved_repeated_and_missing_blocks_are_refused() {
         let Outcome::Refused(fault) = outcome else { panic!("{what}: {outcome:?}") };
         assert!(fault.contains(name), "{what}: {fault}");
     }
+}
+
+#[test]
+fn a_block_of_another_run_is_refused() {
+    let (disk, entries, files) = journal();
+    let (name, bytes) = &files[1];
+    let other = other_run().read(name).unwrap();
+    let starts = block_starts(bytes);
+    assert_eq!(starts, block_starts(&other));
+    let mut blocks = 0;
+    for range in starts.windows(2).map(|pair| pair[0]..pair[1]) {
+        let disk = disk.duplicate();
+        let mut damaged = bytes.clone();
+        damaged[range.clone()].copy_from_slice(&other[range.clone()]);
+        disk.overwrite(name, damaged);
+        let outcome = outcome(&disk, &entries);
+        let Outcome::Refused(fault) = outcome else { panic!("block {range:?}: {outcome:?}") };
+        assert!(fault.contains(name) && fault.contains("expected a block behind"), "{fault}");
+        blocks += 1;
+    }
+    assert!(blocks > 5, "{blocks}");
 }
 
 /// Where the blocks of a segment begin: at its marker, which stands in each.
