@@ -137,9 +137,8 @@ fn swapped_segments_are_refused() {
     }
 }
 
-#[test]
-fn a_segment_of_another_run_is_refused() {
-    let (disk, entries, files) = journal();
+/// The same epochs of the same job, with other payloads.
+fn other_run() -> MemoryDisk {
     let other = MemoryDisk::new();
     let mut writer = Writer::create(shared(&other), header("ticks", 1), 9_000);
     for epoch in 1..=21 {
@@ -148,6 +147,13 @@ fn a_segment_of_another_run_is_refused() {
             writer.sync().unwrap();
         }
     }
+    other
+}
+
+#[test]
+fn a_segment_of_another_run_is_refused() {
+    let (disk, entries, files) = journal();
+    let other = other_run();
     for (name, _) in &files {
         let disk = disk.duplicate();
         disk.overwrite(name, other.read(name).unwrap());
@@ -185,6 +191,38 @@ fn moved_repeated_and_missing_blocks_are_refused() {
         let Outcome::Refused(fault) = outcome else { panic!("{what}: {outcome:?}") };
         assert!(fault.contains(name), "{what}: {fault}");
     }
+}
+
+#[test]
+fn a_block_of_another_run_is_refused() {
+    let (disk, entries, files) = journal();
+    let (name, bytes) = &files[1];
+    let other = other_run().read(name).unwrap();
+    let ranges = |bytes: &[u8]| -> Vec<_> {
+        block_starts(bytes).windows(2).map(|pair| pair[0]..pair[1]).collect()
+    };
+    let mut blocks = 0;
+    for (range, foreign) in ranges(bytes).into_iter().zip(ranges(&other)) {
+        let disk = disk.duplicate();
+        let parts = [&bytes[..range.start], &other[foreign], &bytes[range.end..]];
+        disk.overwrite(name, parts.concat());
+        match outcome(&disk, &entries) {
+            Outcome::Refused(fault) => {
+                assert!(
+                    fault.contains(name) && fault.contains("expected a block behind"),
+                    "{fault}"
+                );
+                blocks += 1;
+            }
+            Outcome::Gave(last, warnings) => {
+                // The last seal, behind which the next segment was written: nobody needs it.
+                assert!(last == 21 && warnings[0].contains(name), "{range:?}: {warnings:?}");
+                assert!(range.len() == 25, "{range:?}");
+            }
+        }
+        blocks += 1;
+    }
+    assert!(blocks > 5, "{blocks}");
 }
 
 /// Where the blocks of a segment begin: at its marker, which stands in each.
