@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(twice.wait(second(100), begun), Duration::ZERO);
         assert_eq!(twice.wait(second(110), begun), Duration::from_secs(5));
         assert_eq!(twice.wait(second(110), begun + Duration::from_secs(6)), Duration::ZERO);
-        let mut pace = Pace::MAX;
-        assert_eq!(pace.wait(second(110), begun), Duration::ZERO);
+        let mut max = Pace::MAX;
+        assert_eq!(max.wait(second(110), begun), Duration::ZERO);
     }
 }

@@ -97,7 +97,11 @@ impl Replay {
         let text = compare::folders(out.path(), expect, session)?;
         match self.output {
             Output::Table => print(&format!("{text}\n")),
-            Output::Json => Ok(session.say(&text)),
+            // The summary is the one object on stdout.
+            Output::Json => {
+                session.say(&text);
+                Ok(())
+            }
         }
     }
 }

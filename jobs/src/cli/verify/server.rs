@@ -6,8 +6,8 @@ use std::path::Path;
 
 use dataflows::job::plan::{Plan, SinkPlan};
 use dataflows::kind::Kind;
-use dataflows::verdict::canonical;
-use proto::row::{Column, ColumnType};
+use proto::event_time::EventTime;
+use proto::row::{Column, ColumnType, write_time};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
@@ -98,12 +98,16 @@ fn cell(column: &Column, value: Option<&Value>) -> Cell {
             let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
             bytes.map_or(Cell::Text(digits), Cell::Blob)
         }
-        ColumnType::Text => Cell::Text(text()),
-        ColumnType::Second | ColumnType::Time | ColumnType::Date => {
-            match canonical(column, value) {
-                Ok(Value::String(text)) => Cell::Text(text),
-                _ => Cell::Text(text()),
-            }
+        ColumnType::Second | ColumnType::Time => {
+            let digits = if column.kind == ColumnType::Second { 0 } else { 6 };
+            let time: Option<EventTime> = text().parse().ok();
+            let shown = |time: EventTime| {
+                let mut shown = String::new();
+                write_time(time.ns(), digits, &mut shown);
+                shown
+            };
+            Cell::Text(time.map_or_else(text, shown))
         }
+        ColumnType::Text | ColumnType::Date => Cell::Text(text()),
     }
 }
