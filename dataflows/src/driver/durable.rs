@@ -149,6 +149,7 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
     let Backing { disk, store, request, lock } = backing;
     let mut log = Log::read(store.as_ref(), &plan.name)?;
     let generation = log.generation() + 1;
+    let is_begun = !is_fresh && !log.records().is_empty();
     let owners = crate::driver::resume::owners(plan);
     let restored = if is_fresh {
         // Emptied first: behind the record the journal of before would pass for that of this life.
@@ -160,7 +161,8 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
         find(&mut log, store.as_ref(), generation)?
     };
     let known = restored.as_ref().map(|restored| restored.manifest.clone());
-    let resume = resume(plan, &owners, restored)?;
+    let mut resume = resume(plan, &owners, restored)?;
+    resume.is_begun = is_begun;
     if resume.is_bootstrap {
         drop(log);
         return open(plan, Backing { disk, store, request, lock }, true);

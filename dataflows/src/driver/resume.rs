@@ -31,6 +31,8 @@ pub(crate) struct Resume {
     pub(crate) sinks: Vec<Option<Vec<u8>>>,
     /// A component has changed and wants everything to be read again.
     pub(crate) is_bootstrap: bool,
+    /// The job was started before and goes on from that, even if no checkpoint is there.
+    pub(crate) is_begun: bool,
 }
 
 /// What a source goes on from.

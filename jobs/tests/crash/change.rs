@@ -17,23 +17,35 @@ fn changes() -> Vec<(&'static str, &'static str, String)> {
         job.replacen(from, to, 1)
     };
     vec![
-        ("configured otherwise", "operators.clean", change("deviation_max: 0.05", "deviation_max: 0.04")),
+        (
+            "configured otherwise",
+            "operators.clean",
+            change("deviation_max: 0.05", "deviation_max: 0.04"),
+        ),
         (
             "added operator",
             "operators.recent",
-            change("  unique:", "  recent: { type: dedupe, input: clean }\n  unique:")
-                .replace("sinks:\n", "sinks:\n  more: { type: console, input: recent, on_change: reset }\n"),
+            change("  unique:", "  recent: { type: dedupe, input: clean }\n  unique:").replace(
+                "sinks:\n",
+                "sinks:\n  more: { type: console, input: recent, on_change: reset }\n",
+            ),
         ),
         ("source", "sources.exchange", change("seed: 12", "seed: 13")),
         (
             "added sink",
             "sinks.more",
-            change("sinks:\n", "sinks:\n  more: { type: file, input: unique, path: out/more.csv }\n"),
+            change(
+                "sinks:\n",
+                "sinks:\n  more: { type: file, input: unique, path: out/more.csv }\n",
+            ),
         ),
         (
             "other type",
             "operators.unique",
-            change("unique: { type: dedupe, input: clean }", "unique: { type: filter, input: clean }"),
+            change(
+                "unique: { type: dedupe, input: clean }",
+                "unique: { type: filter, input: clean }",
+            ),
         ),
     ]
 }
@@ -79,7 +91,10 @@ fn a_bootstrap_reads_everything_again() {
     assert!(said(&output).contains("all input is read again"), "{}", said(&output));
     let (left, expected) = (world.left(), undisturbed.left());
     let one_hour = |rows: &[String]| -> Vec<String> {
-        rows.iter().filter(|row| row.contains("\"1h\"") || row.contains("\"1m\"")).cloned().collect()
+        rows.iter()
+            .filter(|row| row.contains("\"1h\"") || row.contains("\"1m\""))
+            .cloned()
+            .collect()
     };
     assert_eq!(one_hour(&left.tables["candles"]), one_hour(&expected.tables["candles"]));
 }

@@ -82,7 +82,8 @@ const FILES: &str = "  candles-file: { type: file, input: candles.closed, path: 
 
 /// The job with SQLite tables and all files.
 pub(crate) fn job() -> String {
-    JOB.replace("DATABASE", "sqlite:out/tables.db").replace("FILES", if HAS_FILES { FILES } else { "" })
+    JOB.replace("DATABASE", "sqlite:out/tables.db")
+        .replace("FILES", if HAS_FILES { FILES } else { "" })
 }
 
 /// A folder of its own, in which the binary is called.
@@ -93,7 +94,7 @@ pub(crate) struct World {
 impl World {
     /// A folder with a job file.
     pub(crate) fn new(job: &str) -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap() };
+        let world = Self { folder: folder() };
         world.write(job);
         world
     }
@@ -109,10 +110,17 @@ impl World {
 
     /// `tapeflow run` with so many workers.
     pub(crate) fn run(&self, workers: usize, further: &[&str]) -> Command {
+        let mut command = self.run_and_tell(workers);
+        command.args(["--output", "json"]).args(further);
+        command
+    }
+
+    /// The same, with a summary for people.
+    pub(crate) fn run_and_tell(&self, workers: usize) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapeflow"));
         command.current_dir(self.path());
-        command.args(["run", "job.yaml", "--output", "json", "--workers", &workers.to_string()]);
-        command.args(further).env_remove("TAPEFLOW_LOG").env_remove("TAPEFLOW_CRASH");
+        command.args(["run", "job.yaml", "--workers", &workers.to_string()]);
+        command.env_remove("TAPEFLOW_LOG").env_remove("TAPEFLOW_CRASH");
         command
     }
 
@@ -147,6 +155,13 @@ impl World {
         files.retain(|name, _| !name.to_string_lossy().starts_with("tables.db"));
         Left { tables, files }
     }
+}
+
+/// A folder in memory where there is one: what dies is the process, not the machine, so that nothing
+/// hangs on the disk but the time that it takes.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// What a run has left.
