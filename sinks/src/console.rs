@@ -64,6 +64,10 @@ impl SinkDefinition for Console {
         Kind::ALL
     }
 
+    fn within(&self, config: &Value, _: &str) -> Option<Value> {
+        Some(config.clone())
+    }
+
     fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
         Guarantee::AtLeastOnce
     }

@@ -11,6 +11,7 @@ mod lines;
 mod period;
 mod replace;
 pub mod table;
+mod within;
 
 use dataflows::component::sink::SinkDefinition;
 use dataflows::order;

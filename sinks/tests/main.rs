@@ -7,6 +7,8 @@ mod durable;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod files_durable;
+#[cfg(test)]
 mod readers;
 #[cfg(test)]
 mod support;

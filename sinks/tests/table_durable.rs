@@ -15,14 +15,14 @@ use super::support::World;
 use super::table::Database;
 
 /// Numbers that rows of an epoch are made of.
-type Seeds = Vec<Vec<(u8, u8)>>;
+pub(crate) type Seeds = Vec<Vec<(u8, u8)>>;
 
-fn seeds() -> impl Strategy<Value = Seeds> {
+pub(crate) fn seeds() -> impl Strategy<Value = Seeds> {
     prop::collection::vec(prop::collection::vec((0_u8..4, 0_u8..4), 0..5), 1..14)
 }
 
 /// Candles that are revised, ticks with and without a sequence, rejects that say the same.
-fn epochs(world: &World, kind: Kind, seeds: &Seeds) -> Epochs {
+pub(crate) fn epochs(world: &World, kind: Kind, seeds: &Seeds) -> Epochs {
     let mut revisions = [[0_u32; 4]; 4];
     let mut epochs = Vec::new();
     for (number, seeds) in seeds.iter().enumerate() {

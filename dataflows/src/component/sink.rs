@@ -105,6 +105,13 @@ pub trait SinkDefinition: Definition {
     }
     /// How often its effects happen; rows of `kind` may have an identity that makes repeats harmless.
     fn guarantee(&self, config: &Value, kind: Kind) -> Guarantee;
+    /// Gives the configuration with everything that it writes brought below the folder that
+    /// relative paths start at: for a replay, which must not touch what the job writes. None: its
+    /// effects cannot be kept in a folder, and a replay leaves it out.
+    fn within(&self, config: &Value, id: &str) -> Option<Value> {
+        let (_, _) = (config, id);
+        None
+    }
     /// Opens it: creates, migrates, takes locks, cleans up after a crash.
     ///
     /// With [`SinkContext::replace`] it stages its rows and swaps them for the rows of that range

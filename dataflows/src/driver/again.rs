@@ -7,6 +7,8 @@ use crate::fault::Fault;
 use crate::journal::{Entries, Entry, Item};
 use crate::moment::Epoch;
 
+use crate::driver::replay::Pace;
+
 use std::time::Duration;
 
 /// The journal's epochs behind a checkpoint, and how far they have been gone through.
@@ -16,11 +18,18 @@ pub(crate) struct Again {
     /// The ids of the sources when the journal was written, mapped to the plan's numbers.
     under_way: Option<(Vec<Option<usize>>, Entry, usize)>,
     last: Epoch,
+    /// Of a replay: there are no sources, and how fast it goes.
+    replay: Option<Pace>,
 }
 
 impl Again {
     pub(crate) fn new(entries: Entries, last: Epoch) -> Self {
-        Self { entries, under_way: None, last }
+        Self { entries, under_way: None, last, replay: None }
+    }
+
+    /// Makes a replay of all entries, after which the run ends.
+    pub(crate) fn replay(entries: Entries, last: Epoch, pace: Pace) -> Self {
+        Self { entries, under_way: None, last, replay: Some(pace) }
     }
 }
 
@@ -38,7 +47,15 @@ impl Feed {
                     let number = |id: &String| sources.iter().position(|source| source.id == *id);
                     again.under_way = Some((header.sources.iter().map(number).collect(), entry, 0));
                 }
+                None if again.replay.is_some() => return Ok(self.end_replay()),
                 None => return self.go_on(again.last),
+            }
+        }
+        if let (Some(pace), Some((_, entry, _))) = (&mut again.replay, &again.under_way) {
+            let wait = pace.wait(entry.clock, self.shared.clock.monotonic());
+            if !wait.is_zero() {
+                self.again = Some(again);
+                return Ok(Turn::Sources(Vec::new(), wait));
             }
         }
         let turn = self.go_through(&mut again);
@@ -65,7 +82,11 @@ impl Feed {
                     ),
                 ));
             };
-            if let Some(turn) = self.repeat(source, entry.epoch, item)? {
+            if again.replay.is_some() {
+                let counts = (item.rows as usize, item.rejects as usize);
+                self.shared.status.count_intake(source, counts.0, counts.1);
+            }
+            if let Some(turn) = self.repeat(source, entry.epoch, item, again.replay.is_some())? {
                 return Ok(turn);
             }
             *done += 1;
@@ -83,10 +104,18 @@ impl Feed {
         source: usize,
         epoch: Epoch,
         item: &mut Item,
+        is_replay: bool,
     ) -> Result<Option<Turn>, Fault> {
         let (rows, rejects) = (item.rows as usize, item.rejects as usize);
         let place = || format!("sources.{}", self.shared.plan.sources[source].id);
-        let (runs, rejects) = match item.payload.take() {
+        let payload = item.payload.take();
+        if payload.is_none() && is_replay {
+            let why = "has no records for a replay; was it made by `tapeflow record`?";
+            return Err(Fault::stop(format!("the journal, epoch {epoch}, {}", place()), why));
+        }
+        // A source that is read again gives them, too, and must not give them twice.
+        let payload = payload.filter(|_| is_replay || !self.shared.replays(source));
+        let (runs, rejects) = match payload {
             Some(payload) => {
                 let place = format!("the journal, epoch {epoch}, {}", place());
                 let (rows, rejects) = crate::codec::decode(&place, &payload, &self.shared.series)?;
@@ -123,6 +152,15 @@ impl Feed {
         }
         self.stand(source, std::mem::take(&mut item.position));
         Ok(None)
+    }
+
+    /// The recording is through. If its last epoch was not the last one of the input, the run ends
+    /// as the recorded one did: it was stopped.
+    fn end_replay(&mut self) -> Turn {
+        if !self.was_last {
+            self.shared.options.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        Turn::Done
     }
 
     /// The journal is through: what the sources have handed in beyond it is new.

@@ -59,7 +59,7 @@ impl Checkpointer {
             durability.checkpointed.set(whole.epoch);
             durability.settle.release(Ack::Checkpoint, whole.epoch);
             let pruned = prune(self.store.as_ref(), self.writer.log_mut(), self.keep, false)?;
-            if let Some(oldest) = pruned.kept.last() {
+            if let Some(oldest) = pruned.kept.last().filter(|_| !durability.keeps_all) {
                 // A journal that has ended needs to forget nothing.
                 drop(durability.orders.send(Order::Forget(oldest + 1)));
             }

@@ -62,15 +62,27 @@ impl Backing {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Fault> {
         let folder = root.join(plan.state.folder(&plan.name));
-        let journal = folder.join("journal");
-        fs::create_dir_all(&journal).map_err(|error| {
-            Fault::file(&journal, format!("the folder cannot be made: {error}; choose another"))
-        })?;
-        let lock = lock(&folder.join("lock"), &plan.name)?;
+        let lock = lock(&folder, &plan.name)?;
         let store = Self::store(plan, root, variable)?;
-        let disk = Folder::open(&journal)?;
+        let disk = Folder::open(folder.join("journal"))?;
         let request = Some(folder.join("checkpoint.request"));
         Ok(Self { disk: Arc::new(disk), store, request, lock: Some(Arc::new(lock)) })
+    }
+
+    /// Opens a journal and checkpoints in a folder of their own: a recording of `job`.
+    ///
+    /// # Errors
+    /// When they cannot be made, or another process writes there.
+    pub fn at(folder: &Path, job: &str) -> Result<Self, Fault> {
+        let lock = lock(folder, job)?;
+        let store = Objects::folder(&folder.join("checkpoints"))?;
+        let disk = Folder::open(folder.join("journal"))?;
+        Ok(Self {
+            disk: Arc::new(disk),
+            store: Arc::new(store),
+            request: None,
+            lock: Some(Arc::new(lock)),
+        })
     }
 
     /// Opens the checkpoints that the plan names, without keeping anybody out.
@@ -93,7 +105,34 @@ impl Backing {
     }
 }
 
-fn lock(path: &Path, job: &str) -> Result<File, Fault> {
+/// Tells whether a process of this machine has a folder of a job's state.
+///
+/// # Errors
+/// When its lock cannot be looked at.
+pub fn is_held(folder: &Path) -> Result<bool, Fault> {
+    let path = &folder.join("lock");
+    let file = match File::options().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Fault::file(path, error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Err(fs::TryLockError::Error(error)) => Err(Fault::file(path, error)),
+    }
+}
+
+/// Makes the folder of a job's state, and keeps other processes of this machine out of it as long
+/// as the file is open.
+///
+/// # Errors
+/// When it cannot be made, or another process has it.
+pub fn lock(folder: &Path, job: &str) -> Result<File, Fault> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Fault::file(folder, format!("the folder cannot be made: {error}; choose another"))
+    })?;
+    let path = &folder.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(|error| Fault::file(path, error))?;
     file.try_lock().map_err(|error| match error {
@@ -120,6 +159,8 @@ pub(crate) struct Durability {
     pub(crate) orders: Sender<Order>,
     pub(crate) parcels: Sender<Parcel>,
     pub(crate) request: Option<PathBuf>,
+    /// The journal is never trimmed: it is a recording.
+    pub(crate) keeps_all: bool,
 }
 
 impl Durability {
@@ -149,8 +190,8 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
     let Backing { disk, store, request, lock } = backing;
     let mut log = Log::read(store.as_ref(), &plan.name)?;
     let generation = log.generation() + 1;
-    let is_begun = !is_fresh && !log.records().is_empty();
     let owners = crate::driver::resume::owners(plan);
+    let was_started = !is_fresh && !log.records().is_empty();
     let restored = if is_fresh {
         // Emptied first: behind the record the journal of before would pass for that of this life.
         journal::clear(&disk)?;
@@ -161,8 +202,7 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
         find(&mut log, store.as_ref(), generation)?
     };
     let known = restored.as_ref().map(|restored| restored.manifest.clone());
-    let mut resume = resume(plan, &owners, restored)?;
-    resume.is_begun = is_begun;
+    let resume = resume(plan, &owners, restored, was_started)?;
     if resume.is_bootstrap {
         drop(log);
         return open(plan, Backing { disk, store, request, lock }, true);
@@ -206,6 +246,7 @@ impl Opened {
     pub(crate) fn share(
         &self,
         plan: &Plan,
+        keeps_all: bool,
         orders: Sender<Order>,
         parcels: Sender<Parcel>,
     ) -> Durability {
@@ -223,6 +264,7 @@ impl Opened {
             orders,
             parcels,
             request: self.request.clone(),
+            keeps_all,
         }
     }
 

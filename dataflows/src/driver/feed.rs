@@ -259,6 +259,12 @@ impl Feed {
         Ok(())
     }
 
+    /// Tells whether nothing has come since the epoch before: no record, and no message that was
+    /// delivered again and has to be acknowledged.
+    pub(super) fn has_nothing(&self) -> bool {
+        self.records == 0 && self.items.is_empty()
+    }
+
     /// A source stands at `position` now.
     pub(super) fn stand(&mut self, source: usize, position: Position) {
         if let Some(feed) = self.sources.get_mut(source) {

@@ -48,7 +48,7 @@ impl Feed {
             self.refuse_to_empty();
             return Turn::Done;
         }
-        if self.was_last && self.records == 0 {
+        if self.was_last && self.has_nothing() {
             return Turn::Done; // nothing new since the job was run to its end before
         }
         self.advance_event_clock();
@@ -75,7 +75,7 @@ impl Feed {
         let live: Vec<usize> =
             (0..self.sources.len()).filter(|source| !self.has_ended(*source)).collect();
         if is_stopping || live.is_empty() {
-            if self.was_last && self.records == 0 {
+            if self.was_last && self.has_nothing() {
                 return Ok(Turn::Done);
             }
             self.clock = self.shared.clock.wall().max(self.clock);

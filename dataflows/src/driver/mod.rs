@@ -13,6 +13,7 @@
 
 pub mod durable;
 pub mod gate;
+pub mod replay;
 pub mod seal;
 pub mod stamp;
 pub mod status;
@@ -47,7 +48,7 @@ use proto::series::SeriesTable;
 use crate::batch::Rows;
 use crate::clock::{Clock, System};
 use crate::component::sink::{Ending, SinkReport};
-use crate::component::source::{Promise, Range, SourceContext};
+use crate::component::source::{Promise, Range, Source, SourceContext};
 use crate::fault::Fault;
 use crate::job::plan::{ClockSource, Plan};
 use crate::moment::{Epoch, Moments};
@@ -55,7 +56,7 @@ use crate::moment::{Epoch, Moments};
 use durable::{Backing, Durability, Start};
 use feed::Feed;
 use gate::Gate;
-use prepare::Run;
+use prepare::{Keepers, Run};
 use status::Status;
 
 /// What a run is given beside its plan.
@@ -160,9 +161,13 @@ impl Shared {
     /// Tells whether the journal keeps the records of a source, because nobody could give them
     /// again.
     pub(crate) fn keeps_payload(&self, source: usize) -> bool {
+        self.durability.is_some() && (self.options.is_recording || !self.replays(source))
+    }
+
+    /// Tells whether a source can be read again.
+    pub(crate) fn replays(&self, source: usize) -> bool {
         let plan = self.plan.sources.get(source);
-        let replays = plan.is_some_and(|s| s.definition.promise(&s.config) == Promise::Replays);
-        self.durability.is_some() && (self.options.is_recording || !replays)
+        plan.is_some_and(|s| s.definition.promise(&s.config) == Promise::Replays)
     }
 
     /// Encodes records for the journal, where it has to keep them.
@@ -211,9 +216,14 @@ pub fn run_in(
     let opened = backing.map(|backing| durable::open(plan, backing, is_fresh)).transpose()?;
     let clock: Arc<dyn Clock> = Arc::new(System::new());
     let (run, keepers) = Run::prepare(plan, options, opened, status, clock)?;
+    let sources = intake::open(&run.shared, &run.resume)?;
+    drive(run, keepers, sources)
+}
+
+/// Starts the threads of a run that was prepared, and waits for its end.
+fn drive(run: Run, keepers: Keepers, sources: Vec<Box<dyn Source>>) -> Result<RunReport, Fault> {
     let Run { shared, resume, again } = run;
     let machines = wire::machines(&shared, &resume)?;
-    let sources = intake::open(&shared, &resume)?;
     let sinks = apply::open(&shared, &resume, keepers.last, &mut apply::as_defined)?;
     let keepers = keepers.spawn(&shared)?;
     let (appliers, outlets) = apply::spawn(&shared, sinks)?;

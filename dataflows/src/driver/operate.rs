@@ -78,6 +78,8 @@ pub(crate) struct Place {
     pub(crate) id: String,
     /// Its number in the plan.
     pub(crate) number: usize,
+    /// The worker that it runs on.
+    pub(crate) worker: usize,
     pub(crate) kinds: Vec<Kind>,
     /// Whether anything reads the output; what nobody reads is counted and dropped here.
     pub(crate) used: Vec<bool>,
@@ -93,7 +95,7 @@ pub(crate) fn operate<'scope, T: Record>(
     place: Place,
     shared: Arc<Shared>,
 ) -> Vec<Port<'scope>> {
-    let worker = u32::try_from(scope.index()).unwrap_or(0);
+    let worker = u32::try_from(place.worker).unwrap_or(0);
     let mut builder = OperatorBuilder::new(place.id.clone(), scope);
     let mut input = builder.new_input(input, Pipeline);
     let mut outs = Vec::new();

@@ -74,7 +74,7 @@ impl Run {
         };
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
-            let resume = resume(plan, &owners, None)?;
+            let resume = resume(plan, &owners, None, false)?;
             let run = Self { shared: Arc::new(shared), resume, again: None };
             return Ok((run, Keepers { last: 0, threads: None }));
         };
@@ -83,7 +83,7 @@ impl Run {
         let (orders_in, orders) = bounded(room(plan.run.epochs_in_flight_max));
         let parts = plan.operators.len() * plan.run.workers + plan.sinks.len() + 1;
         let (parcels_in, parcels): (Sender<Parcel>, _) = bounded(4 * parts);
-        let durability = opened.share(plan, orders_in, parcels_in);
+        let durability = opened.share(plan, shared.options.is_recording, orders_in, parcels_in);
         shared.base = opened.resume.base;
         shared.gate = Gate::new(plan.sinks.len(), shared.base);
         shared.status.minted(shared.base, opened.resume.clock.unwrap_or_default());

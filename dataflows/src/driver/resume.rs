@@ -31,8 +31,6 @@ pub(crate) struct Resume {
     pub(crate) sinks: Vec<Option<Vec<u8>>>,
     /// A component has changed and wants everything to be read again.
     pub(crate) is_bootstrap: bool,
-    /// The job was started before and goes on from that, even if no checkpoint is there.
-    pub(crate) is_begun: bool,
 }
 
 /// What a source goes on from.
@@ -86,18 +84,22 @@ enum Verdict {
 
 /// Matches what was restored with the plan.
 ///
+/// Without a checkpoint everything starts from nothing; only sinks are told whether the job was
+/// started before, since then the epochs that they may have applied come again.
+///
 /// # Errors
 /// When a component has changed and the job file does not say what is to become of its state.
 pub(crate) fn resume(
     plan: &Plan,
     owners: &Owners,
     restored: Option<Restored>,
+    was_started: bool,
 ) -> Result<Resume, Fault> {
     let Some(restored) = restored else {
         return Ok(Resume {
             sources: plan.sources.iter().map(|_| SourceResume::default()).collect(),
             operators: plan.operators.iter().map(|_| None).collect(),
-            sinks: plan.sinks.iter().map(|_| None).collect(),
+            sinks: plan.sinks.iter().map(|_| was_started.then(Vec::new)).collect(),
             ..Resume::default()
         });
     };

@@ -152,10 +152,11 @@ fn in_operator(id: &str, fault: &Fault) -> Fault {
     )
 }
 
-/// Wires the plan; gives the inlets, in the order of (source, output).
+/// Wires the plan on a worker; gives the inlets, in the order of (source, output).
 pub(crate) fn wire(
     scope: Scope<'_, Epoch>,
     shared: &Arc<Shared>,
+    worker: usize,
     machines: Vec<AnyMachine>,
     outlets: &[Sender<Outlet>],
 ) -> Vec<Vec<Inlet>> {
@@ -183,6 +184,7 @@ pub(crate) fn wire(
         let place = Place {
             id: operator.id.clone(),
             number: index,
+            worker,
             kinds: operator.output_kinds(),
             used: (0..outputs)
                 .map(|number| reached.contains_key(&(operator.id.clone(), number)))
@@ -209,9 +211,9 @@ pub(crate) fn wire(
     for (sink, outlet) in plan.sinks.iter().zip(outlets) {
         let inputs: Vec<Port<'_>> = sink.inputs.iter().filter_map(|o| find(&ports, o)).collect();
         match sink.kind {
-            Kind::Ticks => drain(scope, merge(scope, inputs, ticks), outlet.clone()),
-            Kind::Candles => drain(scope, merge(scope, inputs, candles), outlet.clone()),
-            Kind::Rejects => drain(scope, merge(scope, inputs, rejects), outlet.clone()),
+            Kind::Ticks => drain(scope, merge(scope, inputs, ticks), (worker, outlet.clone())),
+            Kind::Candles => drain(scope, merge(scope, inputs, candles), (worker, outlet.clone())),
+            Kind::Rejects => drain(scope, merge(scope, inputs, rejects), (worker, outlet.clone())),
         }
     }
     inlets
@@ -279,9 +281,8 @@ fn merge<'scope, T: Record>(
 fn drain<'scope, T: Record>(
     scope: Scope<'scope, Epoch>,
     edge: Edge<'scope, T>,
-    to: Sender<Outlet>,
+    (worker, to): (usize, Sender<Outlet>),
 ) {
-    let worker = scope.index();
     let mut builder = OperatorBuilder::new("sink".to_owned(), scope);
     let mut input = builder.new_input(edge, Pipeline);
     builder.build(move |_| {

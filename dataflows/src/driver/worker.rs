@@ -115,7 +115,8 @@ pub(crate) fn spawn(
 }
 
 fn work(worker: &mut Worker, shared: &Arc<Shared>, kit: Kit, outlets: Vec<Sender<Outlet>>) {
-    let mut hand = Hand::new(worker, shared, kit.shares, kit.machines, &outlets);
+    let index = worker.index();
+    let mut hand = Hand::new(worker, shared, index, kit.shares, kit.machines, &outlets);
     drop(outlets);
     while !shared.status.has_failed() {
         match hand.turn(worker) {
@@ -148,16 +149,17 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    /// Wires the worker's dataflow.
+    /// Wires the dataflow of the worker with this number.
     pub(crate) fn new(
         worker: &mut Worker,
         shared: &Arc<Shared>,
+        index: usize,
         shares: Receiver<Share>,
         machines: Vec<AnyMachine>,
         outlets: &[Sender<Outlet>],
     ) -> Self {
-        let own = u32::try_from(worker.index()).unwrap_or(0);
-        let mut inlets = worker.dataflow(|scope| wire(scope, shared, machines, outlets));
+        let own = u32::try_from(index).unwrap_or(0);
+        let mut inlets = worker.dataflow(|scope| wire(scope, shared, index, machines, outlets));
         for inlet in inlets.iter_mut().flatten() {
             inlet.advance_to(shared.base + 1);
         }

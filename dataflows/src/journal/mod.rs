@@ -14,7 +14,7 @@ mod tail;
 mod writer;
 
 pub use entry::{Entry, Header, Item};
-pub use recover::recover;
+pub use recover::{look, recover};
 pub use tail::{Entries, Tail};
 pub use writer::Writer;
 

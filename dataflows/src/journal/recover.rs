@@ -73,6 +73,19 @@ struct Recovery<'a> {
 /// When anything is damaged, missing or foreign that was whole once, or the disk fails; says
 /// which file, where and what to do. The files are as they were, then.
 pub fn recover(disk: &Arc<dyn Disk>, job: &str, base: Epoch) -> Result<Tail, Fault> {
+    judge(disk, job, base, true)
+}
+
+/// Checks the journal as [`recover`] does, and changes nothing: what a crash has left torn is not
+/// part of what is given, and is named in the warnings.
+///
+/// # Errors
+/// As those of [`recover`].
+pub fn look(disk: &Arc<dyn Disk>, job: &str, base: Epoch) -> Result<Tail, Fault> {
+    judge(disk, job, base, false)
+}
+
+fn judge(disk: &Arc<dyn Disk>, job: &str, base: Epoch, repairs: bool) -> Result<Tail, Fault> {
     let segments = list(disk.as_ref())?;
     let mut recovery = Recovery {
         disk: disk.as_ref(),
@@ -100,7 +113,9 @@ pub fn recover(disk: &Arc<dyn Disk>, job: &str, base: Epoch) -> Result<Tail, Fau
             what.replace("{base}", &base.to_string())
         ));
     }
-    recovery.repair()?;
+    if repairs {
+        recovery.repair()?;
+    }
     let Recovery { scans, repairs, warnings, .. } = recovery;
     let kept = segments.into_iter().filter_map(|segment| {
         let scan = scans.iter().find(|scan| scan.segment == segment);

@@ -8,3 +8,4 @@ pub mod stepped;
 pub mod store;
 
 mod crew;
+mod tap;

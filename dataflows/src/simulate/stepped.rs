@@ -55,7 +55,7 @@ pub trait World {
 }
 
 /// Outlets hold so much that a worker never waits for a sink, who might wait for its turn.
-const OUTLETS: usize = 1 << 20;
+const OUTLETS: usize = 1 << 12;
 
 /// One start of a job, from its opening to its end or its crash.
 pub struct Stepped {
@@ -95,6 +95,12 @@ pub enum Actor {
     Sink(usize),
     /// The checkpoints take a part, or write.
     Checkpoints,
+}
+
+impl std::fmt::Debug for Stepped {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Stepped").field("epoch", &self.epoch()).finish_non_exhaustive()
+    }
 }
 
 impl Stepped {
@@ -151,7 +157,8 @@ impl Stepped {
             outlets.push(outlet);
             sinks.push((Some(Apply::new(shared.clone(), number, sink)), receiver));
         }
-        let (turns, crew) = Turns::start(&shared, machines, &outlets)?;
+        let (turns, crew) = Turns::start(&shared, machines, &outlets);
+        drop(outlets);
         let mut feed = Feed::new(shared.clone(), intakes, crew, resume, again);
         feed.is_scripted = is_scripted;
         let (feed, reports) = (Some(feed), Vec::new());

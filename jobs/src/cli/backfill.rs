@@ -16,8 +16,8 @@ use crate::cli::Session;
 use crate::cli::drive::Drive;
 use crate::cli::failure::Failure;
 use crate::cli::load::JobArgument;
-use crate::cli::replay::rewrite;
 use crate::cli::report::{Output, summarise};
+use crate::cli::reread::rewrite;
 
 /// Compute a range anew from the archive and replace it, all or nothing.
 ///
@@ -76,6 +76,7 @@ impl Backfill {
             range: Some((replace, read)),
             enough: Some(enough),
             start: Start::Forgetful,
+            ..Drive::default()
         };
         let report = drive.run(&plan, session)?;
         if !report.complete {

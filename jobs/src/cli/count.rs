@@ -34,6 +34,9 @@ impl SinkDefinition for Count {
         Kind::ALL
     }
 
+    fn within(&self, config: &Value, _: &str) -> Option<Value> {
+        Some(config.clone())
+    }
     fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
         Guarantee::AtLeastOnce
     }

@@ -1,16 +1,18 @@
 //! Running a plan with progress on a terminal: what `run`, `demo`, `import` and `backfill` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use dataflows::component::source::Range;
-use dataflows::driver::durable::Start;
+use dataflows::driver::durable::{Backing, Start};
+use dataflows::driver::replay::{Pace, replay};
 use dataflows::driver::status::Status;
-use dataflows::driver::{Options, RunReport, run};
+use dataflows::driver::{Options, RunReport, run, run_in};
 use dataflows::fault::Fault;
 use dataflows::job::plan::Plan;
+use dataflows::journal::Tail;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::event_time::EventTime;
 
@@ -28,26 +30,54 @@ pub(crate) struct Drive {
     pub(crate) enough: Option<EventTime>,
     /// Whether the run survives being killed, and what it goes on from.
     pub(crate) start: Start,
+    /// Where it keeps itself, if that is not what the job says.
+    pub(crate) backing: Option<Backing>,
+    /// Whether it keeps the records of every source.
+    pub(crate) is_recording: bool,
+    /// A recording in the place of the sources, and how fast it goes.
+    pub(crate) recording: Option<(Tail, Pace)>,
+}
+
+/// What came of a run.
+pub(crate) struct Driven {
+    pub(crate) report: RunReport,
+    /// The job clock of its last epoch.
+    pub(crate) clock: Option<EventTime>,
+}
+
+/// Gives the folder that relative paths of a job start at.
+pub(crate) fn root_of(root: Option<&Path>) -> Result<PathBuf, Failure> {
+    match root {
+        Some(root) => Ok(root.to_owned()),
+        None => std::env::current_dir()
+            .map_err(|error| Failure::Fault(format!("the current folder: {error}"))),
+    }
 }
 
 impl Drive {
     /// Runs the plan to its end.
     pub(crate) fn run(self, plan: &Plan, session: &Session) -> Result<RunReport, Failure> {
-        let root = match self.root {
-            Some(root) => root,
-            None => std::env::current_dir()
-                .map_err(|error| Failure::Fault(format!("the current folder: {error}")))?,
-        };
+        Ok(self.go(plan, session)?.report)
+    }
+
+    /// Runs the plan to its end; tells how far the job clock came, too.
+    pub(crate) fn go(self, plan: &Plan, session: &Session) -> Result<Driven, Failure> {
+        let root = root_of(self.root.as_deref())?;
         let (range, read) = self.range.unzip();
         let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (enough, stop) = (self.enough, session.stop.clone());
-        let (start, is_recording) = (self.start, false);
+        let (start, is_recording) = (self.start, self.is_recording);
+        let (backing, recording) = (self.backing, self.recording);
         let variable = |name: &str| std::env::var(name).ok();
         let options =
             Options { root, range, read, enough, stop, threads, start, is_recording, variable };
         let status = Arc::new(Status::new(plan));
         let outcome = thread::scope(|scope| {
-            let worker = scope.spawn(|| run(plan, options, status.clone()));
+            let worker = scope.spawn(|| match (backing, &recording) {
+                (_, Some((tail, pace))) => replay(plan, options, tail, *pace, status.clone()),
+                (Some(own), None) => run_in(plan, options, Some(own), status.clone()),
+                (None, None) => run(plan, options, status.clone()),
+            });
             // A console's rows and a bar would write over one another.
             let prints = plan.sinks.iter().any(|sink| sink.definition.name() == "console");
             if session.progress && !prints {
@@ -55,7 +85,8 @@ impl Drive {
             }
             worker.join().unwrap_or_else(|_| Err(Fault::defect("the run", "a panic")))
         });
-        outcome.map_err(|fault| Failure::of(&fault, &plan.secrets))
+        let report = outcome.map_err(|fault| Failure::of(&fault, &plan.secrets))?;
+        Ok(Driven { report, clock: status.clock() })
     }
 }
 

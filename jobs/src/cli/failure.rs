@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Something failed on the way.
     Fault(String),
+    /// A comparison found a difference; the text says which.
+    Differs(String),
     /// The user asked to stop.
     Interrupted,
 }
@@ -47,6 +49,10 @@ impl Failure {
             Self::Fault(text) => {
                 complain(&format!("error: {text}"));
                 ExitCode::from(1)
+            }
+            Self::Differs(text) => {
+                complain(text);
+                ExitCode::from(3)
             }
             Self::Interrupted => {
                 complain("interrupted: nothing is half-written");

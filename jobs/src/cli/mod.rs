@@ -4,6 +4,8 @@
 //! command or the job file is wrong, 3 a comparison found a difference, 130 interrupted.
 
 mod backfill;
+mod checkpoint;
+mod compare;
 mod components;
 mod count;
 mod demo;
@@ -14,11 +16,16 @@ mod import;
 mod load;
 mod logging;
 mod query;
+mod record;
 mod replay;
 mod report;
+mod reread;
 mod run;
 mod schema;
+mod scratch;
+mod test;
 mod validate;
+mod verify;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -67,10 +74,20 @@ enum Verb {
     Run(run::Run),
     /// Check a job file and report every mistake at once
     Validate(validate::Validate),
+    /// Run the tests that stand in job files
+    Test(test::Test),
     /// Draw a job: Mermaid, DOT or SVG
     Graph(graph::Graph),
     /// Compute a range anew from the archive and replace it, all or nothing
     Backfill(backfill::Backfill),
+    /// List, show, verify, ask for or remove the checkpoints of a job
+    Checkpoint(checkpoint::Checkpoint),
+    /// Keep everything that a job's sources give, so that it can be replayed
+    Record(record::Record),
+    /// Run a job over a recording: the same epochs, the same clock, no source
+    Replay(replay::Replay),
+    /// Prove that a job's tables are what its input gives
+    Verify(verify::Verify),
     /// Bring foreign tick files into the archive
     Import(import::Import),
     /// Ask a job's tables and archives in SQL
@@ -162,8 +179,13 @@ impl Verb {
             Self::Demo(verb) => verb.call(session),
             Self::Run(verb) => verb.call(session),
             Self::Validate(verb) => verb.call(),
+            Self::Test(verb) => verb.call(),
             Self::Graph(verb) => verb.call(),
             Self::Backfill(verb) => verb.call(session),
+            Self::Checkpoint(verb) => verb.call(session),
+            Self::Record(verb) => verb.call(session),
+            Self::Replay(verb) => verb.call(session),
+            Self::Verify(verb) => verb.call(session),
             Self::Import(verb) => verb.call(session),
             Self::Query(verb) => verb.call(session),
             Self::Components(verb) => verb.call(),

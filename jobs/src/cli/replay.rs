@@ -1,225 +1,136 @@
-//! From a job to its backfill: which sources are read from an archive, which sinks take part.
+//! `tapeflow replay`: a job over a recording, into a folder of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use dataflows::job::plan::{ClockSource, Origin, Plan, SinkPlan, SourcePlan};
-use dataflows::kind::Kind;
-use serde_json::json;
+use clap::Args;
+use dataflows::disk::{Disk, Folder};
+use dataflows::driver::durable::Start;
+use dataflows::driver::replay::Pace;
+use dataflows::job::plan::Plan;
+use dataflows::journal::{Tail, look};
+use proto::decimal::parse_units;
 
-use crate::catalog::CATALOG;
-use crate::cli::failure::Failure;
+use crate::cli::Session;
+use crate::cli::compare;
+use crate::cli::drive::Drive;
+use crate::cli::failure::{Failure, print};
+use crate::cli::load::JobArgument;
+use crate::cli::record::Label;
+use crate::cli::report::{Output, summarise};
+use crate::cli::scratch::{Scratch, enclose};
 
-/// Turns a job into its backfill: sources become archives, sinks that cannot replace a range are
-/// left out. Gives the plan and what is to be said about it.
-pub(crate) fn rewrite(job: &Plan) -> Result<(Plan, Vec<String>), Failure> {
-    let mut plan = job.clone();
-    let mut notes = Vec::new();
-    // Per archive, the source that stands for all whose ticks it has.
-    let mut read: BTreeMap<&str, &str> = BTreeMap::new();
-    plan.sources.clear();
-    for source in &job.sources {
-        let id = &source.id;
-        let Some((archive, path)) = record_of(job, id) else {
-            if !source.definition.is_bounded(&source.config) {
-                return Err(Failure::Usage(format!(
-                    "sources.{id}: a {} cannot be read again; give the job a sink `type: archive` \
-                     with all the ticks as input that its operators read",
-                    source.definition.name()
-                )));
-            }
-            notes.push(format!("source {id}: read as the job says"));
-            plan.sources.push(source.clone());
-            continue;
-        };
-        match read.get(archive).copied() {
-            Some(first) => {
-                merge(&mut plan, first, id, archive)?;
-                notes.push(format!("source {id}: in the archive {path}, too"));
-            }
-            None => {
-                read.insert(archive, id);
-                plan.sources.push(archive_source(source, path)?);
-                notes.push(format!("source {id}: ticks from the archive {path}"));
-            }
-        }
-    }
-    plan.sinks.retain(|sink| {
-        let takes_part = takes_part(sink) && !read.contains_key(sink.id.as_str());
-        let what = if takes_part { "its range is replaced" } else { "takes no part" };
-        notes.push(format!("sink {}: {what}", sink.id));
-        takes_part
-    });
-    if plan.sinks.is_empty() {
-        return Err(Failure::Usage(
-            "the job has no sink whose range can be replaced; expected a table or an archive of \
-             candles"
-                .to_owned(),
-        ));
-    }
-    // The past is read as fast as it goes: the wall clock says nothing about it.
-    plan.run.clock = ClockSource::Event;
-    Ok((plan, notes))
-}
-
-fn takes_part(sink: &SinkPlan) -> bool {
-    sink.kind != Kind::Rejects && sink.definition.replaces()
-}
-
-/// Finds the archive that has all ticks of `source` that matter: its id and its path.
-fn record_of<'a>(plan: &'a Plan, source: &str) -> Option<(&'a str, &'a str)> {
-    let archive = plan.sinks.iter().find(|sink| {
-        sink.definition.name() == "archive"
-            && sink.kind == Kind::Ticks
-            && is_record(plan, source, sink)
-    })?;
-    Some((&archive.id, archive.config.get("path")?.as_str()?))
-}
-
-/// Tells whether the ticks in `archive`, put in the place of `source`, give the same results.
+/// Run a job over a recording: the same epochs, the same clock, the same order, no source.
 ///
-/// Between the two may stand what drops only ticks that are wrong or there twice, and a filter
-/// that nothing goes around: who reads what it has left out would find nothing in the archive.
-fn is_record(plan: &Plan, source: &str, archive: &SinkPlan) -> bool {
-    let below = reached(plan, source, None);
-    let mut way: Vec<&Origin> = archive.inputs.iter().collect();
-    let mut seen = BTreeSet::new();
-    let mut reaches = false;
-    while let Some(origin) = way.pop() {
-        if origin.id == source {
-            reaches |= origin.output == 0;
-            continue;
+/// Everything that the job writes goes below one folder, tables as SQLite. With --expect the
+/// results are compared with those of another replay.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    job: JobArgument,
+    /// The folder of the recording
+    #[arg(long)]
+    recording: PathBuf,
+    /// An empty folder for the results [default: a temporary one, which is removed]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Keep the temporary folder, and say where it is
+    #[arg(long, conflicts_with = "out")]
+    keep: bool,
+    /// Worker threads, instead of what the job says
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// How fast: `max`, or multiples of the recorded time (1, 0.5, 60)
+    #[arg(long, default_value = "max", value_parser = pace)]
+    speed: Pace,
+    /// The results of another replay, which these have to be equal to
+    #[arg(long)]
+    expect: Option<PathBuf>,
+    /// How the summary looks
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    if text == "max" {
+        return Ok(Pace::MAX);
+    }
+    let thousandths = parse_units(text, 3).ok().filter(|units| *units > 0);
+    let thousandths = thousandths.ok_or("expected `max` or a number such as 1, 0.5 or 60")?;
+    Ok(Pace::of(thousandths.unsigned_abs().saturating_mul(1_000_000)))
+}
+
+impl Replay {
+    pub(crate) fn call(self, session: &Session) -> Result<(), Failure> {
+        let mut plan = self.job.load()?;
+        if let Some(workers) = self.workers {
+            plan.run.workers = usize::from(workers);
         }
-        let operator = plan.operators.iter().find(|operator| operator.id == origin.id);
-        let Some(operator) = operator.filter(|operator| below.contains(operator.id.as_str()))
-        else {
-            continue;
-        };
-        let is_whole = match operator.definition.name() {
-            "clean" | "dedupe" => origin.output == 0,
-            "filter" => {
-                let around = reached(plan, source, Some(origin));
-                let reads = |sink: &SinkPlan| reads(&sink.inputs, &around, Some(origin));
-                !plan.sinks.iter().any(|s| takes_part(s) && s.id != archive.id && reads(s))
-            }
-            _ => false,
-        };
-        if !is_whole {
-            return false;
+        if let Some(expect) = self.expect.as_ref().filter(|expect| !expect.is_dir()) {
+            let expect = expect.display();
+            return Err(Failure::Usage(format!("--expect {expect}: there is no such folder")));
         }
-        if seen.insert(&operator.id) {
-            way.extend(&operator.inputs);
+        let tail = open(&self.recording, &plan, session)?;
+        enclose(&mut plan, session);
+        let out = match &self.out {
+            Some(out) => Scratch::at(out)?,
+            None => Scratch::new("replay", self.keep)?,
+        };
+        let (last, started) = (tail.last.unwrap_or(0), Instant::now());
+        let drive = Drive {
+            root: Some(out.path().to_owned()),
+            start: Start::Forgetful,
+            recording: Some((tail, self.speed)),
+            ..Drive::default()
+        };
+        let mut report = drive.run(&plan, session)?;
+        if !report.complete && report.epochs == last {
+            session.say("the recording was interrupted: windows that were open stay so");
+            report.complete = true;
+        }
+        summarise(report, started.elapsed(), self.output, &plan.secrets, session)?;
+        if out.is_kept() {
+            session.say(&format!("results: {}", out.path().display()));
+        }
+        let Some(expect) = &self.expect else { return Ok(()) };
+        let text = compare::folders(out.path(), expect, session)?;
+        match self.output {
+            Output::Table => print(&format!("{text}\n")),
+            Output::Json => Ok(session.say(&text)),
         }
     }
-    reaches
 }
 
-/// The components that anything of `source` comes to, if nothing came out of `cut`.
-fn reached<'a>(plan: &'a Plan, source: &'a str, cut: Option<&Origin>) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::from([source]);
-    for operator in &plan.operators {
-        if reads(&operator.inputs, &reached, cut) {
-            reached.insert(&operator.id);
-        }
-    }
-    reached
-}
-
-fn reads(inputs: &[Origin], reached: &BTreeSet<&str>, cut: Option<&Origin>) -> bool {
-    inputs.iter().any(|origin| reached.contains(origin.id.as_str()) && Some(origin) != cut)
-}
-
-/// Lets `first` stand for `other`, too: the archive has the ticks of both, and they must not be
-/// read twice.
-fn merge(plan: &mut Plan, first: &str, other: &str, archive: &str) -> Result<(), Failure> {
-    let has = |inputs: &[Origin], id: &str| inputs.iter().any(|origin| origin.id == id);
-    let inputs = plan.operators.iter_mut().map(|operator| (&operator.id, &mut operator.inputs));
-    let sinks = plan.sinks.iter_mut().filter(|sink| takes_part(sink) && sink.id != archive);
-    for (reader, inputs) in inputs.chain(sinks.map(|sink| (&sink.id, &mut sink.inputs))) {
-        if has(inputs, first) != has(inputs, other) {
+/// Opens a recording for a plan, and checks that their sources fit.
+fn open(folder: &Path, plan: &Plan, session: &Session) -> Result<Tail, Failure> {
+    let Some(label) = Label::read(folder)? else {
+        let folder = folder.display();
+        return Err(Failure::Usage(format!(
+            "{folder}: is no recording; expected a folder that `tapeflow record` has made"
+        )));
+    };
+    for (id, _) in &label.sources {
+        if !plan.sources.iter().any(|own| own.id == *id) {
             return Err(Failure::Usage(format!(
-                "sources.{other}: its ticks are in the archive `{archive}` together with those of \
-                 `{first}`, but `{reader}` reads only one of the two; give each an archive of its \
-                 own"
+                "the recording has a source `{id}`, which job {} has not",
+                plan.name
             )));
         }
-        inputs.retain(|origin| origin.id != other);
     }
-    Ok(())
-}
-
-fn archive_source(source: &SourcePlan, path: &str) -> Result<SourcePlan, Failure> {
-    let definition = CATALOG
-        .source("archive")
-        .ok_or_else(|| Failure::Fault("the catalog has no source `archive`".to_owned()))?;
-    let config = json!({ "path": path });
-    Ok(SourcePlan { definition, config, ..source.clone() })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use dataflows::job::lint::check;
-    use dataflows::job::plan::Plan;
-
-    use super::rewrite;
-    use crate::catalog::CATALOG;
-
-    /// A job with these operators and the archive `keep` reading `kept`.
-    fn job(sources: &[&str], operators: &str, kept: &str) -> Plan {
-        let sources: String =
-            sources.iter().map(|id| format!("  {id}: {{ type: simulator, speed: 1 }}\n")).collect();
-        let text = format!(
-            "job: j\nsources:\n{sources}operators:\n{operators}\nsinks:\n  \
-             keep: {{ type: archive, input: {kept}, path: kept }}\n  \
-             table: {{ type: table, input: candles, url: \"sqlite:c.db\" }}\n"
-        );
-        let plan = check(&text, Path::new("j.yaml"), &CATALOG, &|_| None);
-        plan.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    for own in &plan.sources {
+        if !label.sources.iter().any(|(id, _)| *id == own.id) {
+            session.say(&format!("source {}: not in the recording, gives nothing", own.id));
+        }
     }
-
-    /// Whether `ticks` is read from the archive, with these operators between.
-    fn is_read(operators: &str, kept: &str) -> bool {
-        let found = rewrite(&job(&["ticks"], operators, kept));
-        found.is_ok_and(|(plan, _)| plan.sources[0].definition.name() == "archive")
+    let failed = |fault| Failure::of(&fault, &plan.secrets);
+    let disk: Arc<dyn Disk> = Arc::new(Folder::open(folder.join("journal")).map_err(failed)?);
+    let tail = look(&disk, &label.job, 0).map_err(failed)?;
+    for warning in &tail.warnings {
+        session.say(&format!("{warning} (it is left out; nothing was changed)"));
     }
-
-    #[test]
-    fn an_archive_is_read_where_it_has_all_that_the_candles_are_made_of() {
-        let cleaned = "  clean: { type: clean, input: ticks }\n  \
-                       candles: { type: ohlcv, input: clean }";
-        assert!(is_read(cleaned, "clean"));
-        assert!(is_read(cleaned, "ticks"));
-        assert!(!is_read(cleaned, "clean.crossed"), "only copies of some");
-        let throttled = "  some: { type: throttle, input: ticks, every: 1s }\n  \
-                         candles: { type: ohlcv, input: ticks }";
-        assert!(!is_read(throttled, "some"));
+    if tail.last.is_none() {
+        return Err(Failure::Fault(format!("{}: the recording is empty", folder.display())));
     }
-
-    #[test]
-    fn what_a_filter_left_out_is_not_replaced_by_nothing() {
-        let some = "  some: { type: filter, input: ticks, instruments: [EURUSD] }\n";
-        let of_some = format!("{some}  candles: {{ type: ohlcv, input: some }}");
-        assert!(is_read(&of_some, "some"));
-        let of_all = format!("{some}  candles: {{ type: ohlcv, input: ticks }}");
-        assert!(!is_read(&of_all, "some"));
-        let of_rest = format!("{some}  candles: {{ type: ohlcv, input: some.rest }}");
-        assert!(!is_read(&of_rest, "some"));
-    }
-
-    #[test]
-    fn sources_that_share_an_archive_are_read_once() {
-        let shared = "  unique: { type: dedupe, input: [mt4, mt5, ib] }\n  \
-                      candles: { type: ohlcv, input: unique }";
-        let (plan, _) = rewrite(&job(&["mt4", "mt5", "ib"], shared, "unique")).unwrap();
-        assert_eq!(plan.sources.len(), 1);
-        assert_eq!(plan.operators[0].inputs.len(), 1);
-        assert_eq!(plan.operators[0].inputs[0].id, plan.sources[0].id);
-
-        let apart = "  clean: { type: clean, input: mt4 }\n  \
-                     unique: { type: dedupe, input: [clean, mt5] }\n  \
-                     candles: { type: ohlcv, input: unique }";
-        let refused = rewrite(&job(&["mt4", "mt5"], apart, "unique"));
-        assert!(format!("{:?}", refused.unwrap_err()).contains("an archive of its own"));
-    }
+    Ok(tail)
 }

@@ -72,7 +72,7 @@ FILES
 "#;
 
 /// Whether the sinks that write files take part.
-pub(crate) const HAS_FILES: bool = false;
+pub(crate) const HAS_FILES: bool = true;
 
 /// The sinks that write files.
 const FILES: &str = "  candles-file: { type: file, input: candles.closed, path: out/candles.csv }

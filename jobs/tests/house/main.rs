@@ -8,6 +8,8 @@ mod binary;
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod shipped;

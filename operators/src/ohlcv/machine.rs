@@ -6,7 +6,7 @@ use dataflows::moment::Moment;
 use dataflows::state::Keyed;
 use proto::candle::Basis;
 use proto::event_time::EventTime;
-use proto::series::{KeyGroup, SeriesId, SeriesTable};
+use proto::series::{FeedId, KeyGroup, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 
@@ -143,22 +143,31 @@ impl Ohlcv {
     fn close_all(&mut self, moment: &Moment, floor: i64, emit: &mut Emit) {
         for feed in self.queue.feeds() {
             let watermark = moment.watermark(feed).ns();
-            let horizon = if moment.is_last { i64::MAX } else { watermark.max(floor) };
-            let closing = Closing { horizon, watermark, is_last: moment.is_last };
-            while let Some((at, members)) = self.queue.pop(feed, horizon) {
-                for id in &members {
-                    let Some(state) = self.series.get_mut(*id) else { continue };
-                    if state.queued_at != at {
-                        continue; // it stands at an earlier place by now
-                    }
-                    self.core.close_due(*id, state, closing, emit);
-                    state.queued_at = state.next_close;
-                    if state.next_close != i64::MAX {
-                        self.queue.push(feed, state.next_close, *id);
-                    }
-                }
-                self.queue.recycle(members);
+            let horizon = watermark.max(floor);
+            self.close_until(feed, Closing { horizon, watermark, is_last: false }, emit);
+            if moment.is_last {
+                // What time has closed is whole, whether or not an epoch ended in between.
+                let closing = Closing { horizon: i64::MAX, watermark, is_last: true };
+                self.close_until(feed, closing, emit);
             }
+        }
+    }
+
+    /// Closes the windows of a feed that are due at a horizon.
+    fn close_until(&mut self, feed: FeedId, closing: Closing, emit: &mut Emit) {
+        while let Some((at, members)) = self.queue.pop(feed, closing.horizon) {
+            for id in &members {
+                let Some(state) = self.series.get_mut(*id) else { continue };
+                if state.queued_at != at {
+                    continue; // it stands at an earlier place by now
+                }
+                self.core.close_due(*id, state, closing, emit);
+                state.queued_at = state.next_close;
+                if state.next_close != i64::MAX {
+                    self.queue.push(feed, state.next_close, *id);
+                }
+            }
+            self.queue.recycle(members);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Buffer<R> {
 struct Chunks<R> {
     full: Vec<Vec<R>>,
     last: Vec<R>,
+    /// Pieces and rows of the piece behind them that were there when the buffer was marked.
+    marked: (usize, usize),
 }
 
 /// The first piece of a series holds so many rows, the next twice as many, up to the second.
@@ -29,7 +31,7 @@ const CHUNK_ROWS: [usize; 2] = [8, 512];
 
 impl<R> Chunks<R> {
     const fn new() -> Self {
-        Self { full: Vec::new(), last: Vec::new() }
+        Self { full: Vec::new(), last: Vec::new(), marked: (0, 0) }
     }
 
     fn push(&mut self, row: R) {
@@ -46,6 +48,13 @@ impl<R> Chunks<R> {
 
     fn first(&self) -> Option<&R> {
         self.full.first().unwrap_or(&self.last).first()
+    }
+
+    fn fresh(&self) -> impl Iterator<Item = &[R]> {
+        let (pieces, rows) = self.marked;
+        let all = self.full.iter().chain(std::iter::once(&self.last)).skip(pieces);
+        let skipped = std::iter::once(rows).chain(std::iter::repeat(0));
+        all.zip(skipped).map(|(piece, skipped)| piece.get(skipped..).unwrap_or_default())
     }
 
     fn into_pieces(self) -> Vec<Vec<R>> {
@@ -66,6 +75,18 @@ impl<R: Stored> Buffer<R> {
         }
         self.series[slot].push(row);
         self.rows += 1;
+    }
+
+    /// Gives the rows that came since the last [`Self::mark`], in pieces of one series each.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &[R]> {
+        self.series.iter().flat_map(Chunks::fresh).filter(|piece| !piece.is_empty())
+    }
+
+    /// Remembers that the rows so far are known.
+    pub(super) fn mark(&mut self) {
+        for rows in &mut self.series {
+            rows.marked = (rows.full.len(), rows.last.len());
+        }
     }
 
     pub(super) const fn len(&self) -> usize {

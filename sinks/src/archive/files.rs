@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use dataflows::component::sink::Generation;
 use dataflows::fault::Fault;
 
 /// The folder of a dataset, held against other writers until it is dropped.
@@ -37,7 +38,7 @@ impl Dataset {
         Ok(Self { root: root.to_owned(), _lock: lock })
     }
 
-    /// Removes the temporary files of runs that were killed.
+    /// Removes temporary files whose name begins with `file`: of all runs, or of one start.
     pub(super) fn sweep(&self, file: &str) -> Result<usize, Fault> {
         let mut removed = 0;
         for path in self.find(&|name| is_temporary(name, file))? {
@@ -68,11 +69,14 @@ impl Dataset {
     }
 }
 
-/// The temporary name beside `path`: `.candles.parquet.1.tmp`.
-pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
+/// The temporary name beside `path`: `.candles.parquet.1.tmp`, of a durable run
+/// `.candles.parquet.g7-1.tmp`, so that a start that was replaced does not write into files of the
+/// newer one.
+pub(super) fn temporary(path: &Path, start: Option<Generation>, number: u64) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{number}{TEMPORARY}"));
+    let start = start.map(|generation| format!("g{generation}-")).unwrap_or_default();
+    name.push(format!(".{start}{number}{TEMPORARY}"));
     path.with_file_name(name)
 }
 
@@ -128,4 +132,18 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Fault> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| Fault::file(folder, error))
+}
+
+/// Puts a small file in place, whole or not at all, for good. Its folder must be there.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(TEMPORARY);
+    let temporary = PathBuf::from(temporary);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|error| Fault::file(&temporary, error))?;
+    rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
 }

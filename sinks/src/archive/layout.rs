@@ -103,7 +103,7 @@ const NONE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Percent-encodes all but letters, digits, inner dots, `-` and `_`, so that a name is one segment
 /// of a path, whatever it holds.
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     if name.is_empty() {
         return NONE.to_owned();
     }

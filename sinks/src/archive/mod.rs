@@ -5,12 +5,16 @@
 //! workers, batches or on how often a run was repeated.
 
 mod buffer;
+mod durable;
 mod encode;
 mod files;
 mod layout;
+mod ledger;
 mod merge;
+mod partition;
 mod publish;
 mod sink;
+mod spool;
 mod stored;
 mod swap;
 mod writer;
@@ -41,6 +45,11 @@ pub struct Archive;
 /// Rows that come later, or in another run, are merged into it: of a candle the greatest revision
 /// stays, a tick with a sequence is there once, ticks without one are there as often as in that
 /// run which has most of them.
+///
+/// Every row is there exactly once, whatever is killed: a job that keeps its state makes the rows
+/// of partitions that are not whole durable with each checkpoint, in the hidden folder
+/// `.tapeflow` of the dataset, and puts files in place together with a note of what they hold.
+/// Stopped before the end of its input, it keeps those rows for the next start.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -152,6 +161,10 @@ impl SinkDefinition for Archive {
 
     fn takes(&self) -> &'static [Kind] {
         Kind::ALL
+    }
+
+    fn within(&self, config: &Value, _: &str) -> Option<Value> {
+        crate::within::with_path(config)
     }
 
     fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {

@@ -1,9 +1,9 @@
 //! The running sink: sorts rows into partitions and decides when a partition is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
+use dataflows::component::sink::{Ending, Generation, Sealed, Sink, SinkContext, SinkReport};
 use dataflows::component::source::Range;
 use dataflows::fault::Fault;
 use dataflows::moment::Epoch;
@@ -11,9 +11,12 @@ use proto::columns::{Detail, Names};
 use proto::event_time::EventTime;
 
 use super::buffer::Buffer;
+use super::durable::{Progress, Restored};
 use super::files::{self, Dataset};
-use super::layout::{self, DAY_NS, PartitionKey};
-use super::publish::Contents;
+use super::layout::{self, PartitionKey};
+use super::ledger::{self, Ledger};
+use super::partition::{Groups, Number, Partition, due};
+use super::publish::{Contents, PENDING_MAX};
 use super::stored::Stored;
 use super::swap::{self, Journal, Swap};
 use super::writer::{Work, Writer, Written};
@@ -24,6 +27,8 @@ use crate::replace::covers;
 /// A running `archive`.
 #[derive(Debug)]
 pub(super) struct ArchiveSink<R> {
+    /// First, as it must have ended before the dataset is unlocked.
+    writer: Writer<R>,
     context: SinkContext,
     dataset: Dataset,
     by: Vec<PartitionBy>,
@@ -38,56 +43,21 @@ pub(super) struct ArchiveSink<R> {
     numbers: BTreeMap<Number, usize>,
     /// Partitions that rows went to lately, by a few bits of their number.
     recent: Vec<Option<(Number, usize)>>,
-    writer: Writer<R>,
     waiting_rows: usize,
     clock: EventTime,
     /// When the next partition is whole.
     next_due: i64,
     files: u64,
+    epoch: Epoch,
+    /// Of a durable run.
+    start: Option<Generation>,
+    /// Of a durable run; none while rows are read from the spool.
+    progress: Option<Progress<R>>,
+    /// How many partitions were handed over to be written since the last were put in place.
+    pending: usize,
 }
-
-/// What tells partitions of this run apart: day, seconds of the timeframe, group of series.
-type Number = (i64, u32, u32);
 
 const RECENT: usize = 256;
-
-#[derive(Debug)]
-struct Partition<R> {
-    number: Number,
-    path: PathBuf,
-    runs: Vec<PathBuf>,
-    buffer: Buffer<R>,
-    /// The job clock from which on it is whole.
-    due: i64,
-}
-
-/// Series that share a folder.
-#[derive(Debug, Default)]
-struct Groups {
-    names: Vec<[Option<String>; 2]>,
-    sizes: Vec<usize>,
-    numbers: BTreeMap<[Option<String>; 2], usize>,
-    /// Group and place within it, by the number of the series plus one; the first is for none.
-    of_series: Vec<(usize, usize)>,
-}
-
-impl Groups {
-    fn extend(&mut self, by: &[PartitionBy], names: &Names) {
-        while self.of_series.len() <= names.all().len() {
-            let series = self.of_series.len().checked_sub(1);
-            let series = series.and_then(|index| names.all().get(index));
-            let parts = layout::names(by, series.map(|series| &**series));
-            let next = self.names.len();
-            let group = *self.numbers.entry(parts.clone()).or_insert(next);
-            if group == next {
-                self.names.push(parts);
-                self.sizes.push(0);
-            }
-            self.of_series.push((group, self.sizes[group]));
-            self.sizes[group] += 1;
-        }
-    }
-}
 
 impl<R: Stored + Send> ArchiveSink<R> {
     pub(super) fn open(config: &Config, context: SinkContext) -> Result<Self, Fault> {
@@ -100,17 +70,24 @@ impl<R: Stored + Send> ArchiveSink<R> {
             return Err(Fault::job(path, format!("{} have no timeframe", context.kind)));
         }
         let dataset = Dataset::open(&root)?;
+        let durable = context.durable.clone().filter(|_| context.replace.is_none());
+        if let Some(durable) = &durable {
+            let folder = root.join(ledger::folder(&context.job, &context.id));
+            Ledger::guard(&folder, durable.generation)?;
+        }
         if swap::roll_forward(&root, usize::MAX)? {
-            tracing::warn!(path = %root.display(), "finished a replacement that was interrupted");
+            tracing::warn!(path = %root.display(), "finished what was decided and interrupted");
         }
         let swept = dataset.sweep(R::FILE)?;
         if swept > 0 {
             tracing::info!(path = %root.display(), files = swept, "removed leftovers");
         }
         check_dataset::<R>(&dataset, &by)?;
+        let opened = durable.as_ref().map(|durable| Progress::open(&root, &context, durable));
         let names = Names::new(context.series.clone());
-        let writer = Writer::start(root, names.clone())?;
-        Ok(Self {
+        let start = durable.as_ref().map(|durable| durable.generation);
+        let mut sink = Self {
+            writer: Writer::start(root, names.clone(), start)?,
             dataset,
             by,
             complete_after: config.complete_after,
@@ -122,29 +99,102 @@ impl<R: Stored + Send> ArchiveSink<R> {
             open: Vec::new(),
             numbers: BTreeMap::new(),
             recent: vec![None; RECENT],
-            writer,
             waiting_rows: 0,
             clock: EventTime::MIN,
             next_due: i64::MAX,
             files: 0,
+            epoch: 0,
+            start,
+            progress: None,
+            pending: 0,
             context,
-        })
+        };
+        if let Some((progress, restored)) = opened.transpose()? {
+            sink.restore(progress, restored)?;
+        }
+        Ok(sink)
     }
 
-    fn place(&mut self, row: R) {
+    /// Takes the rows in the spool that are not published.
+    fn restore(&mut self, mut progress: Progress<R>, restored: Restored) -> Result<(), Fault> {
+        self.clock = restored.clock;
+        self.epoch = progress.base;
+        let published = progress.published.clone();
+        let mut places = BTreeMap::new();
+        progress.spool.read(&self.context.series.clone(), |epoch, rows| {
+            self.refresh();
+            let mut met = BTreeSet::new();
+            for row in rows {
+                let number = self.number(&row);
+                let (_, until) = places.entry(number).or_insert_with(|| {
+                    let place: std::sync::Arc<std::path::Path> = self.place_of(number, &row).into();
+                    let until = published.get(&place).copied().unwrap_or(0);
+                    (place, until)
+                });
+                met.insert(number);
+                if epoch > *until {
+                    self.put(number, row);
+                }
+            }
+            self.spill_excess()?;
+            Ok(met.iter().filter_map(|number| places.get(number)).map(|(p, _)| p.clone()).collect())
+        })?;
+        for partition in &mut self.open {
+            partition.buffer.mark();
+            if let Some(due) = restored.open.get(&*partition.place) {
+                partition.due = *due;
+            }
+        }
+        self.next_due = self.open.iter().map(|partition| partition.due).min().unwrap_or(i64::MAX);
+        self.progress = Some(progress);
+        Ok(())
+    }
+
+    /// Gets to know the series that have come up.
+    fn refresh(&mut self) {
+        self.names.refresh();
+        self.groups.extend(&self.by, &self.names);
+    }
+
+    fn number(&self, row: &R) -> Number {
+        let (group, _) = self.groups.of(row);
+        let by_frame = self.by.contains(&PartitionBy::Timeframe);
+        let frame = row.timeframe().filter(|_| by_frame).map_or(0, |frame| frame.seconds());
+        (layout::day_of(row.time()), frame, group as u32)
+    }
+
+    /// Gives the place of a row's partition below the dataset.
+    fn place_of(&self, number: Number, row: &R) -> PathBuf {
+        let [source, instrument] = self.groups.names(number.2);
+        let key = PartitionKey { day: number.0, timeframe: row.timeframe(), source, instrument };
+        layout::folder(&self.by, &key).join(R::FILE)
+    }
+
+    /// Takes a row, unless it has no part in a replacement or has come before.
+    fn take(&mut self, row: R) {
         if let Some(range) = &self.context.replace
             && !covers(range, row.time(), row.series(), &self.names)
         {
             return;
         }
-        let index = row.series().map_or(0, |series| series.index() + 1);
-        let (group, slot) = self.groups.of_series.get(index).copied().unwrap_or_default();
-        let day = layout::day_of(row.time());
-        let by_frame = self.by.contains(&PartitionBy::Timeframe);
-        let frame = row.timeframe().filter(|_| by_frame).map_or(0, |frame| frame.seconds());
-        let number = (day, frame, group as u32);
-        let bits = (day as usize).wrapping_mul(31) ^ (frame as usize / 60).wrapping_mul(7) ^ group;
-        let recent = bits % RECENT;
+        let number = self.number(&row);
+        let epoch = self.epoch;
+        if let Some(mut progress) = self.progress.take_if(|progress| epoch <= progress.replayed_to)
+        {
+            let place = || self.place_of(number, &row);
+            let is_published = progress.is_published(number, epoch, place);
+            self.progress = Some(progress);
+            if is_published {
+                return;
+            }
+        }
+        self.put(number, row);
+    }
+
+    fn put(&mut self, number: Number, row: R) {
+        let (day, frame, group) = number;
+        let bits = (day as usize).wrapping_mul(31) ^ (frame as usize / 60).wrapping_mul(7);
+        let recent = (bits ^ group as usize) % RECENT;
         let partition = match self.recent[recent] {
             Some((other, partition)) if other == number => partition,
             _ => {
@@ -153,8 +203,12 @@ impl<R: Stored + Send> ArchiveSink<R> {
                 partition
             }
         };
+        let (_, slot) = self.groups.of(&row);
         let partition = &mut self.open[partition];
-        if partition.buffer.len() == 0 {
+        // What a replacement has staged is no more due; rows after it are.
+        let is_first =
+            partition.is_empty() || (partition.buffer.len() == 0 && self.context.replace.is_some());
+        if is_first {
             partition.due = due(number, &row, self.clock, self.complete_after);
             self.next_due = self.next_due.min(partition.due);
         }
@@ -166,13 +220,9 @@ impl<R: Stored + Send> ArchiveSink<R> {
         if let Some(partition) = self.numbers.get(&number) {
             return *partition;
         }
-        let [source, instrument] =
-            self.groups.names.get(number.2 as usize).cloned().unwrap_or_default();
-        let key = PartitionKey { day: number.0, timeframe: row.timeframe(), source, instrument };
-        let folder = self.dataset.root.join(layout::folder(&self.by, &key));
         self.open.push(Partition {
             number,
-            path: folder.join(R::FILE),
+            place: self.place_of(number, row).into(),
             runs: Vec::new(),
             buffer: Buffer::new(),
             due: i64::MAX,
@@ -197,7 +247,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
                 self.publish(index)?;
             }
         }
-        self.writer.send(Work::Publish)?;
+        self.put_in_place()?;
         self.next_due = self.open.iter().map(|partition| partition.due).min().unwrap_or(i64::MAX);
         Ok(())
     }
@@ -211,9 +261,36 @@ impl<R: Stored + Send> ArchiveSink<R> {
         }
         self.recent.fill(None);
         self.waiting_rows -= partition.buffer.len();
+        if partition.is_empty() {
+            return Ok(());
+        }
+        let path = self.dataset.root.join(&partition.place);
+        if let Some(progress) = &mut self.progress {
+            progress.publish(partition.number, partition.place, self.epoch);
+        }
         let contents =
             Contents { runs: partition.runs, buffer: partition.buffer, detail: self.detail };
-        self.writer.send(Work::Partition { path: partition.path, contents })
+        self.writer.send(Work::Partition { path, contents })?;
+        self.pending += 1;
+        if self.pending >= PENDING_MAX { self.put_in_place() } else { Ok(()) }
+    }
+
+    /// Has all that was handed over put in place.
+    fn put_in_place(&mut self) -> Result<(), Fault> {
+        if std::mem::take(&mut self.pending) == 0 {
+            return Ok(());
+        }
+        let publication = self.progress.as_ref().map(|progress| progress.publication(self.epoch));
+        self.writer.send(Work::Publish(publication))
+    }
+
+    /// Publishes what there is.
+    fn publish_all(&mut self) -> Result<(), Fault> {
+        while !self.open.is_empty() {
+            self.publish(self.open.len() - 1)?;
+        }
+        self.next_due = i64::MAX;
+        self.put_in_place()
     }
 
     /// Writes a partition's rows to a temporary file.
@@ -224,9 +301,13 @@ impl<R: Stored + Send> ArchiveSink<R> {
         if partition.buffer.len() == 0 {
             return Ok(());
         }
+        if let Some(progress) = &mut self.progress {
+            progress.spool(partition, self.epoch, &mut self.names)?;
+        }
         let buffer = std::mem::replace(&mut partition.buffer, Buffer::new());
         self.waiting_rows -= buffer.len();
-        let path = files::temporary(&partition.path, self.files);
+        let place = self.dataset.root.join(&partition.place);
+        let path = files::temporary(&place, self.start, self.files);
         partition.runs.push(path.clone());
         self.writer.send(Work::Run { path, buffer, detail: self.detail })
     }
@@ -244,15 +325,15 @@ impl<R: Stored + Send> ArchiveSink<R> {
             }
             self.spill(index)?;
         }
-        Ok(())
+        // Before anything of it is published, which the epoch of the block must tell.
+        self.progress
+            .as_mut()
+            .map_or(Ok(()), |progress| progress.spool.write(self.epoch, &mut self.names))
     }
 
     fn complete(&mut self) -> Result<Written, Fault> {
         let Some(range) = self.context.replace.clone() else {
-            while !self.open.is_empty() {
-                self.publish(self.open.len() - 1)?;
-            }
-            self.writer.send(Work::Publish)?;
+            self.publish_all()?;
             return self.writer.join();
         };
         let (journal, written) = self.stage(&range)?;
@@ -270,36 +351,40 @@ impl<R: Stored + Send> ArchiveSink<R> {
         self.names.refresh();
         let staged = std::mem::take(&mut self.open)
             .into_iter()
-            .map(|partition| (partition.path, partition.runs))
+            .map(|partition| (self.dataset.root.join(&partition.place), partition.runs))
             .collect();
         let swap = Swap { dataset: &self.dataset, by: &self.by, range, detail: self.detail };
         swap.stage::<R>(staged, &mut self.names)
     }
 
-    /// Takes back what is not whole.
+    /// Publishes what a durable run has of partitions that are not whole. Their rows stay in the
+    /// spool, so that the run that goes on publishes all of them at once.
+    fn publish_unfinished(&mut self) -> Result<Written, Fault> {
+        self.writer.wait()?;
+        self.progress = None;
+        self.complete()
+    }
+
+    /// Takes back what is not whole; a durable run leaves it in the spool.
     fn discard(&mut self) -> Result<Written, Fault> {
         let written = self.writer.join();
-        if self.waiting_rows > 0 || !self.open.is_empty() {
+        let (path, partitions) = (self.dataset.root.display(), self.open.len());
+        if self.start.is_some() {
+            tracing::debug!(%path, partitions, "partitions that are not whole wait for the next start");
+        } else if self.waiting_rows > 0 || !self.open.is_empty() {
             tracing::warn!(
-                path = %self.dataset.root.display(),
-                partitions = self.open.len(),
+                %path,
+                partitions,
                 "left out partitions that were not whole; run again to write them"
             );
         }
         self.open.clear();
         if !swap::is_decided(&self.dataset.root) {
-            self.dataset.sweep(R::FILE)?;
+            let start = self.start.map(|start| format!(".g{start}-")).unwrap_or_default();
+            self.dataset.sweep(&format!("{}{start}", R::FILE))?;
         }
         written
     }
-}
-
-/// A partition is whole some time after its day and the last candle that starts on it have ended,
-/// or after a row has come that late.
-fn due<R: Stored>(number: Number, row: &R, clock: EventTime, after: Period) -> i64 {
-    let end = number.0.saturating_add(1).saturating_mul(DAY_NS);
-    let end = end.saturating_add(row.timeframe().map_or(0, |frame| frame.ns()));
-    end.max(clock.ns()).saturating_add(after.ns())
 }
 
 /// Refuses a folder that holds what this sink would not find again.
@@ -335,14 +420,14 @@ fn example(by: &[PartitionBy]) -> PathBuf {
 
 impl<R: Stored + Send> Sink for ArchiveSink<R> {
     fn applied(&mut self) -> Result<Option<Epoch>, Fault> {
-        // Files do not say which epochs they hold; rows that come again are merged.
-        Ok(None)
+        // Without progress files do not say which epochs they hold; rows that come again are merged.
+        Ok(self.progress.as_ref().map(Progress::applied))
     }
 
     fn apply(&mut self, sealed: Sealed) -> Result<(), Fault> {
-        self.names.refresh();
-        self.groups.extend(&self.by, &self.names);
+        self.refresh();
         self.clock = self.clock.max(sealed.moment.clock);
+        self.epoch = sealed.moment.epoch;
         for run in sealed.runs {
             let kind = run.kind();
             let Some(rows) = R::of_rows(run) else {
@@ -350,22 +435,28 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
             };
             for row in rows {
-                self.place(row);
+                self.take(row);
             }
             self.spill_excess()?;
         }
-        self.publish_due()
+        self.publish_due()?;
+        if self.progress.is_some() && sealed.moment.is_last {
+            self.publish_all()?; // so that the checkpoint after it has nothing open
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {
-        Ok(Vec::new())
+        let Some(progress) = &mut self.progress else { return Ok(Vec::new()) };
+        self.writer.wait()?;
+        progress.checkpoint(self.epoch, self.clock, &mut self.open, &mut self.names)
     }
 
     fn finish(&mut self, ending: Ending) -> Result<SinkReport, Fault> {
         let is_partial_wanted = self.publish_partial && self.context.replace.is_none();
         let written = match ending {
             Ending::Complete => self.complete(),
-            Ending::Interrupted if is_partial_wanted => self.complete(),
+            Ending::Interrupted if is_partial_wanted => self.publish_unfinished(),
             Ending::Interrupted | Ending::Failed => self.discard(),
         };
         let written = match written {
@@ -383,5 +474,7 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
     }
 }
 
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod tests;

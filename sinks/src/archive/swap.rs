@@ -1,20 +1,22 @@
-//! A backfill's last step: all its files take their places, or none.
+//! Decisions: all files of a backfill, or of what a durable run publishes at once, take their
+//! places, or none.
 //!
 //! 1. Every file is written beside its place and synced.
 //! 2. A list of all renames and removals is written, synced and renamed to [`JOURNAL`]: from here
-//!    on the replacement is decided.
+//!    on it is decided.
 //! 3. The list is worked off. A step that was done before is no error.
-//! 4. The list is removed.
+//! 4. Of a durable run, the note of what is published is written anew.
+//! 5. The list is removed.
 //!
 //! A process killed before 2 leaves temporary files, which the next one removes; one killed later
 //! leaves the list, which the next one works off before anything else.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use dataflows::component::source::Range;
+use dataflows::crash;
 use dataflows::fault::Fault;
 use proto::columns::{Detail, Names};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ use super::PartitionBy;
 use super::buffer::Buffer;
 use super::files::{self, Dataset};
 use super::layout::{day_of, key_of};
+use super::ledger::Ledger;
 use super::merge::Mode;
 use super::publish::{Contents, write};
 use super::stored::Stored;
@@ -38,6 +41,20 @@ pub(super) struct Journal {
     version: u32,
     renames: Vec<(PathBuf, PathBuf)>,
     removals: Vec<PathBuf>,
+    /// What a durable run notes with it, and in which folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<(PathBuf, Ledger)>,
+}
+
+impl Journal {
+    /// Makes a list of renames that a durable run publishes by, as paths below the dataset.
+    pub(super) fn publication(
+        renames: Vec<(PathBuf, PathBuf)>,
+        folder: PathBuf,
+        ledger: Ledger,
+    ) -> Self {
+        Self { version: 1, renames, removals: Vec::new(), note: Some((folder, ledger)) }
+    }
 }
 
 /// A replacement that is ready to be staged.
@@ -74,7 +91,7 @@ impl Swap<'_> {
                     (run.clone(), rows_of(run)?, bytes)
                 }
                 _ => {
-                    let temporary = files::temporary(&path, 0);
+                    let temporary = files::temporary(&path, None, 0);
                     let contents = Contents::<R> {
                         runs: runs.clone(),
                         buffer: Buffer::new(),
@@ -125,26 +142,19 @@ fn rows_of(path: &Path) -> Result<u64, Fault> {
     Ok(u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
-/// Step 2: decides for the replacement.
+/// Step 2: decides.
 pub(super) fn decide(journal: &Journal, root: &Path) -> Result<(), Fault> {
-    let temporary = root.join(format!("{JOURNAL}{}", files::TEMPORARY));
     let text = serde_json::to_vec_pretty(journal)
         .map_err(|error| Fault::defect("sinks::archive", error))?;
-    let written = fs::File::create(&temporary).and_then(|mut file| {
-        file.write_all(&text)?;
-        file.sync_all()
-    });
-    written.map_err(|error| Fault::file(&temporary, error))?;
-    files::rename(&temporary, &root.join(JOURNAL))?;
-    files::sync_folder(root)
+    files::replace(&root.join(JOURNAL), &text)
 }
 
-/// Tells whether a replacement is decided but not worked off, so that its temporary files count.
+/// Tells whether something is decided but not worked off, so that its temporary files count.
 pub(super) fn is_decided(root: &Path) -> bool {
     root.join(JOURNAL).exists()
 }
 
-/// Steps 3 and 4: works off a list, if there is one. `steps_max` is for tests: it is where the
+/// Steps 3 to 5: works off a list, if there is one. `steps_max` is for tests: it is where the
 /// process dies.
 pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault> {
     let path = root.join(JOURNAL);
@@ -154,7 +164,7 @@ pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault>
     }
     let text = fs::read(&path).map_err(|error| Fault::file(&path, error))?;
     let damaged = |message: String| {
-        Fault::file(&path, format!("{message}; a replacement was under way: restore the dataset"))
+        Fault::file(&path, format!("{message}; files were being replaced: restore the dataset"))
     };
     let journal: Journal =
         serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
@@ -166,6 +176,13 @@ pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault>
             Err(damaged(format!("{} lies outside the dataset", path.display())))
         }
     };
+    if let Some((folder, ledger)) = &journal.note
+        && Ledger::read(&under(folder)?)?.is_some_and(|is| is.generation > ledger.generation)
+    {
+        // Decided by a start that had been replaced: what it read is not what is there.
+        files::remove(&path)?;
+        return Ok(false);
+    }
     let mut steps = 0..steps_max;
     for (from, to) in &journal.renames {
         let (from, to) = (under(from)?, under(to)?);
@@ -173,7 +190,9 @@ pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault>
             return Ok(true);
         }
         if from.exists() {
+            crash::point("archive.before_rename");
             files::rename(&from, &to)?;
+            crash::point("archive.after_rename");
         } else if !to.exists() {
             return Err(damaged(format!("{} is gone", from.display())));
         }
@@ -188,6 +207,12 @@ pub(super) fn roll_forward(root: &Path, steps_max: usize) -> Result<bool, Fault>
     let changed = journal.renames.iter().map(|(_, to)| to).chain(&journal.removals);
     let changed: Vec<PathBuf> = changed.map(|path| root.join(path)).collect();
     files::sync_folders(changed.iter().map(PathBuf::as_path), root)?;
+    if let Some((folder, ledger)) = &journal.note {
+        if steps.next().is_none() {
+            return Ok(true);
+        }
+        ledger.write(&under(folder)?)?;
+    }
     if steps.next().is_some() {
         files::remove(&path)?;
         files::sync_folder(root)?;

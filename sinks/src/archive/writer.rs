@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use dataflows::component::sink::Generation;
 use dataflows::fault::Fault;
 use proto::columns::{Detail, Names};
 
 use super::buffer::Buffer;
 use super::files;
 use super::merge::Mode;
-use super::publish::{Contents, Pending, write};
+use super::publish::{Contents, Pending, Publication, write};
 use super::stored::Stored;
 
 /// What is to be written.
@@ -20,8 +21,10 @@ pub(super) enum Work<R> {
     Run { path: PathBuf, buffer: Buffer<R>, detail: Detail },
     /// A partition's file, beside its place.
     Partition { path: PathBuf, contents: Contents<R> },
-    /// All partitions' files so far take their places.
-    Publish,
+    /// All partitions' files so far take their places; in a durable run by a decision.
+    Publish(Option<Publication>),
+    /// Says when all before it is done.
+    Wait(SyncSender<()>),
 }
 
 /// What has been written.
@@ -40,13 +43,17 @@ pub(super) struct Writer<R> {
 }
 
 impl<R: Stored + Send> Writer<R> {
-    pub(super) fn start(root: PathBuf, names: Names) -> Result<Self, Fault> {
+    pub(super) fn start(
+        root: PathBuf,
+        names: Names,
+        start: Option<Generation>,
+    ) -> Result<Self, Fault> {
         let (sender, receiver) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("archive-writer".to_owned())
             .spawn({
                 let root = root.clone();
-                move || run(&receiver, &root, names)
+                move || run(&receiver, &root, names, start)
             })
             .map_err(|error| Fault::file(&root, format!("no thread to write: {error}")))?;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
@@ -62,7 +69,17 @@ impl<R: Stored + Send> Writer<R> {
         }
     }
 
-    /// Waits until all is written.
+    /// Waits until what was handed over is done.
+    pub(super) fn wait(&mut self) -> Result<(), Fault> {
+        let (sender, receiver) = sync_channel(1);
+        self.send(Work::Wait(sender))?;
+        match receiver.recv() {
+            Ok(()) => Ok(()),
+            Err(_) => self.join().and(Err(Fault::defect("sinks::archive", "the writer has ended"))),
+        }
+    }
+
+    /// Waits until all is written, and ends the thread.
     pub(super) fn join(&mut self) -> Result<Written, Fault> {
         self.sender = None;
         match self.thread.take().map(JoinHandle::join) {
@@ -73,12 +90,23 @@ impl<R: Stored + Send> Writer<R> {
     }
 }
 
+impl<R> Drop for Writer<R> {
+    /// The dataset must not be unlocked while the thread writes.
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
 fn run<R: Stored>(
     receiver: &Receiver<Work<R>>,
     root: &std::path::Path,
     mut names: Names,
+    start: Option<Generation>,
 ) -> Result<Written, Fault> {
-    let (mut written, mut pending) = (Written::default(), Pending::default());
+    let (mut written, mut pending) = (Written::default(), Pending::new(start));
     for work in receiver {
         names.refresh();
         match work {
@@ -89,7 +117,9 @@ fn run<R: Stored>(
                 let contents = Contents { runs: Vec::new(), buffer, detail };
                 write(contents, None, Mode::Merge, &path, &mut names)?;
             }
-            Work::Publish => pending.publish(root)?,
+            Work::Publish(None) => pending.publish(root)?,
+            Work::Publish(Some(publication)) => pending.decide(root, publication)?,
+            Work::Wait(sender) => drop(sender.send(())),
             Work::Partition { path, contents } => {
                 let (rows, bytes) = pending.write(contents, path, root, &mut names)?;
                 written.rows += rows;

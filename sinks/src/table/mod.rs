@@ -101,6 +101,20 @@ impl SinkDefinition for Table {
         Kind::ALL
     }
 
+    fn within(&self, config: &Value, id: &str) -> Option<Value> {
+        let url = config.get("url")?.as_str()?;
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let url = format!("sqlite:{}", crate::within::path(path));
+            return Some(crate::within::with(config, "url", url));
+        }
+        // A file of its own: the table's name need not be one of its kind on the server.
+        let config = crate::within::with(config, "url", format!("sqlite:{id}.db"));
+        let name = config.get("table").and_then(Value::as_str).unwrap_or(id).to_owned();
+        let table = name.rsplit('.').next().unwrap_or(&name).to_owned();
+        Some(crate::within::with(&config, "table", table))
+    }
+
     fn guarantee(&self, _: &Value, _: Kind) -> Guarantee {
         Guarantee::ExactlyOnce
     }
