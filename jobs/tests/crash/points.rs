@@ -15,12 +15,14 @@ fn is_of_files(point: &str) -> bool {
     !HAS_FILES && (point.starts_with("file.") || point.starts_with("archive."))
 }
 
-/// Points that a run meets once: when it starts, or with its one segment of the journal.
+/// Points that a run meets once: when it starts, when it ends, or with its one segment of the
+/// journal.
 const ONCE: &[&str] = &[
     "recovery.before_start",
     "recovery.after_restore",
     "journal.before_create",
     "journal.after_create",
+    "file.before_rename",
     SEGMENTS,
 ];
 

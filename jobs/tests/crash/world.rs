@@ -149,6 +149,8 @@ impl World {
     /// Everything that the run has left, beside what it keeps for itself.
     pub(crate) fn left(&self) -> Left {
         let mut files = files(&self.path().join("out"));
+        // An archive's own books say who wrote them.
+        files.retain(|name, _| !name.iter().any(|folder| folder == ".tapeflow"));
         // SQLite's own files are compared by what they say.
         let database = self.path().join("out/tables.db");
         let tables = if database.exists() { tables(&database) } else { BTreeMap::new() };
