@@ -172,6 +172,19 @@ impl Sink for Watching {
 /// # Errors
 /// What the job's checks or the run have to say.
 pub fn run(job: &str) -> Result<dataflows::driver::RunReport, String> {
+    run_durably(job, dataflows::driver::durable::Start::Forgetful, false)
+}
+
+/// The same, with a journal and checkpoints as `start` and the job say; `is_recording`: the journal
+/// keeps every record.
+///
+/// # Errors
+/// What the job's checks or the run have to say.
+pub fn run_durably(
+    job: &str,
+    start: dataflows::driver::durable::Start,
+    is_recording: bool,
+) -> Result<dataflows::driver::RunReport, String> {
     use dataflows::catalog::Catalog;
     use dataflows::driver::status::Status;
     use dataflows::driver::{Options, run};
@@ -186,8 +199,8 @@ pub fn run(job: &str) -> Result<dataflows::driver::RunReport, String> {
         enough: None,
         stop: Arc::default(),
         threads: 1,
-        start: dataflows::driver::durable::Start::Forgetful,
-        is_recording: false,
+        start,
+        is_recording,
         variable: |_| None,
     };
     *LOG.started.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -75,8 +75,8 @@ fn open_one(
     open: &mut Open<'_>,
 ) -> Result<Box<dyn Sink>, Fault> {
     let state = resume.sinks.get(index).cloned().flatten();
-    // Killed before its first checkpoint, a job has no states, but the journal's epochs come again,
-    // and the sink may have applied them. What no journal has, no sink has either.
+    // Also where the record of the start before is gone: the journal's epochs come again, and the
+    // sink may have applied them.
     let nothing = (resume.base == 0 && last > 0).then(Vec::new);
     let restored = state.or(nothing).map(|state| (resume.base, state));
     let is_restored = restored.is_some();

@@ -74,7 +74,16 @@ fn readable(report: &RunReport, took: Duration) -> String {
             HumanCount(sink.rows).to_string()
         ));
     }
+    if has_nothing_new(report) {
+        line("  nothing new since the job was run to its end before".to_owned());
+    }
     line(format!("  {seconds:.2} s, {} records a second", HumanCount(rate as u64)));
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Tells whether a durable job had been run to its end before, and nothing has come since.
+fn has_nothing_new(report: &RunReport) -> bool {
+    let stood = report.resumed.as_ref().map(|resumed| resumed.checkpoint.max(resumed.journal));
+    report.complete && stood.is_some_and(|stood| stood > 0 && stood == report.epochs)
 }

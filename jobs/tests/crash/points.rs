@@ -15,12 +15,26 @@ fn is_of_files(point: &str) -> bool {
     !HAS_FILES && (point.starts_with("file.") || point.starts_with("archive."))
 }
 
-/// Points that a run meets once: when it starts.
-const ONCE: &[&str] = &["recovery.before_start", "recovery.after_restore"];
+/// Points that a run meets once: when it starts, when it ends, or with its one segment of the
+/// journal.
+const ONCE: &[&str] = &[
+    "recovery.before_start",
+    "recovery.after_restore",
+    "journal.before_create",
+    "journal.after_create",
+    "file.before_rename",
+    SEGMENTS,
+];
+
+/// The point that a run meets only when an earlier one has left a segment.
+const SEGMENTS: &str = "journal.before_forget";
 
 fn die_and_recover(point: &str, count: u32) -> bool {
     let world = World::new(&job());
     let what = format!("{point}:{count}");
+    if point == SEGMENTS {
+        assert!(world.crash(1, "checkpoint.after_record", 1));
+    }
     if !world.crash(1, point, count) {
         return false;
     }
