@@ -13,6 +13,7 @@ mod publish;
 mod sink;
 mod stored;
 mod swap;
+mod words;
 mod writer;
 
 pub use encode::properties as writer_properties;

@@ -345,13 +345,14 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
         self.clock = self.clock.max(sealed.moment.clock);
         for run in sealed.runs {
             let kind = run.kind();
-            let Some(rows) = R::of_rows(run) else {
+            let Some(mut rows) = R::of_rows(run) else {
                 let message = format!("expected {}, got {kind}", R::KIND);
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
             };
-            for row in rows {
+            for row in rows.drain(..) {
                 self.place(row);
             }
+            R::spare().give(rows);
             self.spill_excess()?;
         }
         self.publish_due()
