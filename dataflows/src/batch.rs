@@ -1,5 +1,6 @@
 //! Batches: the unit that moves along an edge, a run of records bound for one worker.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use proto::candle::Candle;
@@ -71,41 +72,58 @@ impl Rows {
 /// One per kind of record for the whole process, because buffers are filled at one end of the graph
 /// and used up at the other. What a buffer held is gone, so nothing passes from one run to another.
 #[derive(Debug)]
-pub struct Spare<T>(Mutex<Vec<Vec<T>>>);
+pub struct Spare<T>(Mutex<Kept<T>>);
+
+#[derive(Debug)]
+struct Kept<T> {
+    /// The one used up last is the last.
+    buffers: VecDeque<Vec<T>>,
+    bytes: usize,
+}
 
 /// Buffers with less room are not worth keeping.
-const SPARE_ROWS_MIN: usize = 512;
+const SPARE_ROWS_MIN: usize = 64;
 
-/// So many bytes of buffers are kept at most, per kind of record.
-const SPARE_BYTES: usize = 32 << 20;
+/// So many bytes of buffers are kept at most, per kind of record: what a day of candles takes.
+const SPARE_BYTES: usize = 96 << 20;
 
 impl<T> Spare<T> {
     const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self(Mutex::new(Kept { buffers: VecDeque::new(), bytes: 0 }))
     }
 
-    /// Gives an empty buffer with room for so many rows: the one used up last that is large enough,
-    /// since it is the likeliest to be in the cache still.
+    /// Gives an empty buffer with room for so many rows and not twice as many: the one used up last,
+    /// since it is the likeliest to be in the cache still; else a new one.
     pub fn take(&self, room: usize) -> Vec<T> {
+        if room < SPARE_ROWS_MIN {
+            return Vec::with_capacity(room);
+        }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fitting = kept.iter().rposition(|rows| rows.capacity() >= room);
-        let found = fitting.map(|place| kept.remove(place));
+        let fits = |rows: &Vec<T>| (room..room * 2).contains(&rows.capacity());
+        let found = kept.buffers.iter().rposition(fits);
+        let found = found.and_then(|place| kept.buffers.remove(place));
+        if let Some(rows) = found {
+            kept.bytes -= rows.capacity() * size_of::<T>();
+            return rows;
+        }
         drop(kept);
-        found.unwrap_or_else(|| Vec::with_capacity(room))
+        Vec::with_capacity(room)
     }
 
-    /// Takes a buffer back; the longest kept one gives way where they come to too many bytes.
+    /// Takes a buffer back; those kept longest give way where they come to too many bytes.
     pub fn give(&self, mut rows: Vec<T>) {
         if rows.capacity() < SPARE_ROWS_MIN {
             return;
         }
         rows.clear();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(rows);
-        let bytes: usize = kept.iter().map(|rows| rows.capacity() * size_of::<T>()).sum();
-        let oldest = (bytes > SPARE_BYTES).then(|| kept.remove(0));
-        drop(kept);
-        drop(oldest);
+        kept.bytes += rows.capacity() * size_of::<T>();
+        kept.buffers.push_back(rows);
+        while kept.bytes > SPARE_BYTES
+            && let Some(oldest) = kept.buffers.pop_front()
+        {
+            kept.bytes -= oldest.capacity() * size_of::<T>();
+        }
     }
 }
 
@@ -152,9 +170,10 @@ mod tests {
         let spare = Spare::new();
         spare.give(vec![7_u64; 1_000]);
         assert!(spare.take(2_000).capacity() >= 2_000);
+        assert!(spare.take(100).capacity() < 1_000);
         let rows = spare.take(900);
         assert!(rows.is_empty() && (1_000..2_000).contains(&rows.capacity()));
-        assert!(spare.take(600).capacity() < 1_000);
+        assert!(spare.take(900).capacity() < 1_000);
     }
 
     #[test]
@@ -165,6 +184,6 @@ mod tests {
             spare.give(Vec::<u64>::with_capacity(rows));
         }
         spare.give(Vec::with_capacity(8));
-        assert_eq!(spare.0.lock().unwrap().len(), 4);
+        assert_eq!(spare.0.lock().unwrap().buffers.len(), 4);
     }
 }

@@ -158,7 +158,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             partition.due = due(number, &row, self.clock, self.complete_after);
             self.next_due = self.next_due.min(partition.due);
         }
-        partition.buffer.push(slot, row.trimmed(self.detail));
+        partition.buffer.push(slot, row, self.detail);
         self.waiting_rows += 1;
     }
 
