@@ -1,5 +1,8 @@
 //! Batches: the unit that moves along an edge, a run of records bound for one worker.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use proto::candle::Candle;
 use proto::reject::Reject;
 use proto::tick::Tick;
@@ -83,6 +86,67 @@ impl Rows {
     }
 }
 
+/// Used-up buffers, for whoever fills the next one: a page that is fresh from the system costs more
+/// than what is written into it.
+///
+/// One per kind of record for the whole process, because buffers are filled at one end of the graph
+/// and used up at the other. What a buffer held is gone, so nothing passes from one run to another.
+#[derive(Debug)]
+pub struct Spare<T>(Mutex<Kept<T>>);
+
+#[derive(Debug)]
+struct Kept<T> {
+    /// The one used up last is the last.
+    buffers: VecDeque<Vec<T>>,
+    bytes: usize,
+}
+
+/// Buffers with less room are not worth keeping.
+const SPARE_ROWS_MIN: usize = 64;
+
+/// So many bytes of buffers are kept at most, per kind of record: what a day of candles takes.
+const SPARE_BYTES: usize = 96 << 20;
+
+impl<T> Spare<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Kept { buffers: VecDeque::new(), bytes: 0 }))
+    }
+
+    /// Gives an empty buffer with room for so many rows and not twice as many: the one used up last,
+    /// since it is the likeliest to be in the cache still; else a new one.
+    pub fn take(&self, room: usize) -> Vec<T> {
+        if room < SPARE_ROWS_MIN {
+            return Vec::with_capacity(room);
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |rows: &Vec<T>| (room..room * 2).contains(&rows.capacity());
+        let found = kept.buffers.iter().rposition(fits);
+        let found = found.and_then(|place| kept.buffers.remove(place));
+        if let Some(rows) = found {
+            kept.bytes -= rows.capacity() * size_of::<T>();
+            return rows;
+        }
+        drop(kept);
+        Vec::with_capacity(room)
+    }
+
+    /// Takes a buffer back; those kept longest give way where they come to too many bytes.
+    pub fn give(&self, mut rows: Vec<T>) {
+        if rows.capacity() < SPARE_ROWS_MIN {
+            return;
+        }
+        rows.clear();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += rows.capacity() * size_of::<T>();
+        kept.buffers.push_back(rows);
+        while kept.bytes > SPARE_BYTES
+            && let Some(oldest) = kept.buffers.pop_front()
+        {
+            kept.bytes -= oldest.capacity() * size_of::<T>();
+        }
+    }
+}
+
 /// A record type with its [`Kind`] and its way in and out of [`Rows`].
 pub trait Record: timely::ExchangeData + std::fmt::Debug {
     /// The kind of edge that carries it.
@@ -91,6 +155,8 @@ pub trait Record: timely::ExchangeData + std::fmt::Debug {
     fn wrap(rows: Vec<Self>) -> Rows;
     /// Unwraps rows, if they are of this type.
     fn unwrap(rows: Rows) -> Option<Vec<Self>>;
+    /// Buffers of such records to be filled again.
+    fn spare() -> &'static Spare<Self>;
 }
 
 macro_rules! record {
@@ -103,6 +169,10 @@ macro_rules! record {
             fn unwrap(rows: Rows) -> Option<Vec<Self>> {
                 if let Rows::$kind(rows) = rows { Some(rows) } else { None }
             }
+            fn spare() -> &'static Spare<Self> {
+                static SPARE: Spare<$type> = Spare::new();
+                &SPARE
+            }
         }
     };
 }
@@ -110,3 +180,30 @@ macro_rules! record {
 record!(Tick, Ticks);
 record!(Candle, Candles);
 record!(Reject, Rejects);
+
+#[cfg(test)]
+mod tests {
+    use super::{SPARE_BYTES, Spare};
+
+    #[test]
+    fn a_used_up_buffer_comes_back_empty_to_whom_it_is_large_enough_for() {
+        let spare = Spare::new();
+        spare.give(vec![7_u64; 1_000]);
+        assert!(spare.take(2_000).capacity() >= 2_000);
+        assert!(spare.take(100).capacity() < 1_000);
+        let rows = spare.take(900);
+        assert!(rows.is_empty() && (1_000..2_000).contains(&rows.capacity()));
+        assert!(spare.take(900).capacity() < 1_000);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be() {
+        let spare = Spare::new();
+        let rows = SPARE_BYTES / 8 / 4;
+        for _ in 0..6 {
+            spare.give(Vec::<u64>::with_capacity(rows));
+        }
+        spare.give(Vec::with_capacity(8));
+        assert_eq!(spare.0.lock().unwrap().buffers.len(), 4);
+    }
+}

@@ -12,7 +12,7 @@ use proto::reject::Reject;
 use proto::series::KeyGroup;
 use proto::tick::Tick;
 
-use crate::batch::Rows;
+use crate::batch::{Record, Rows};
 use crate::fault::Fault;
 use crate::kind::Kind;
 use crate::moment::Moment;
@@ -55,7 +55,7 @@ impl Emit {
         match self.outputs.get_mut(number) {
             Some(Rows::Candles(rows)) => {
                 if rows.capacity() == 0 {
-                    rows.reserve(self.room.get(number).copied().unwrap_or(0));
+                    *rows = Candle::spare().take(self.room.get(number).copied().unwrap_or(0));
                 }
                 rows
             }

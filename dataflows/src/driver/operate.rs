@@ -121,8 +121,9 @@ pub(crate) fn operate<'scope, T: Record>(
             while frontier.is_none_or(|frontier| next < frontier) {
                 // A closed input lets the frontier jump to the end: the moments say how far.
                 let Some(moment) = shared.moments.get(next) else { break };
-                for rows in waiting.remove(&next).iter_mut().flatten() {
-                    machine.apply(rows, &mut emit);
+                for mut rows in waiting.remove(&next).into_iter().flatten() {
+                    machine.apply(&mut rows, &mut emit);
+                    T::spare().give(rows);
                 }
                 machine.seal(&moment, &mut emit);
                 remember(machine.as_ref(), &place, worker as usize, next, &shared);

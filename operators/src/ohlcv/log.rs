@@ -15,8 +15,8 @@ use crate::ohlcv::state::{Head, Kept, NOWHERE};
 /// Windows that are forgotten together; [`Row::ask`] can count them.
 const ROWS: usize = 512;
 
-/// Forgotten chunks whose memory is kept for new ones.
-const SPARE_MAX: usize = 16;
+/// Forgotten chunks whose memory is kept for new ones: what a large epoch forgets at once.
+const SPARE_MAX: usize = 256;
 
 /// Closed windows of one feed, by position.
 #[derive(Debug)]

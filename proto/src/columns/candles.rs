@@ -145,7 +145,7 @@ pub fn candles_to_batch(
 }
 
 /// Reads candles back; new names go into `table`. What [`Detail::Prices`] leaves out may be missing,
-/// and is then as [`without_origin`] has it.
+/// and is then as [`leave_out_origin`] has it.
 ///
 /// # Errors
 /// When columns or values are not those of candles.
@@ -219,20 +219,17 @@ pub fn candles_of_batch(
     Ok(candles)
 }
 
-/// The candle as [`Detail::Prices`] keeps it: what is left out has its default.
-pub fn without_origin(candle: Candle) -> Candle {
-    Candle {
-        end: EventTime::default(),
-        trading_date: 0,
-        basis: Basis::default(),
-        first_time: EventTime::default(),
-        last_time: EventTime::default(),
-        first_sequence: 0,
-        last_sequence: 0,
-        reason: Reason::default(),
-        flags: candle.flags & !WORDS,
-        ..candle
-    }
+/// Leaves of a candle what [`Detail::Prices`] keeps: what is left out has its default.
+pub fn leave_out_origin(candle: &mut Candle) {
+    candle.end = EventTime::default();
+    candle.trading_date = 0;
+    candle.basis = Basis::default();
+    candle.first_time = EventTime::default();
+    candle.last_time = EventTime::default();
+    candle.first_sequence = 0;
+    candle.last_sequence = 0;
+    candle.reason = Reason::default();
+    candle.flags &= !WORDS;
 }
 
 fn four(reader: &Reader<'_>, columns: [&'static str; 4]) -> Result<[Ints; 4], LayoutError> {

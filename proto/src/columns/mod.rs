@@ -19,7 +19,7 @@ use arrow::error::ArrowError;
 use crate::decimal::{Price, Quantity};
 use crate::series::{NameError, Series, SeriesId, SeriesTable};
 
-pub use candles::{Detail, candle_schema, candles_of_batch, candles_to_batch, without_origin};
+pub use candles::{Detail, candle_schema, candles_of_batch, candles_to_batch, leave_out_origin};
 pub use rejects::{reject_schema, rejects_of_batch, rejects_to_batch};
 pub use ticks::{tick_schema, ticks_of_batch, ticks_to_batch};
 

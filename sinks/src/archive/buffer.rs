@@ -3,7 +3,8 @@
 //! Rows of a series come in order, so that putting series one after the other by name sorts the
 //! partition; only a series that came out of order is sorted by comparison.
 
-use proto::columns::Names;
+use dataflows::batch::Record;
+use proto::columns::{Detail, Names};
 use proto::series::SeriesId;
 
 use super::stored::Stored;
@@ -29,21 +30,22 @@ struct Chunks<R> {
 /// The first piece of a series holds so many rows, the next twice as many, up to the second.
 const CHUNK_ROWS: [usize; 2] = [8, 512];
 
-impl<R> Chunks<R> {
+impl<R: Record> Chunks<R> {
     const fn new() -> Self {
         Self { full: Vec::new(), last: Vec::new(), marked: (0, 0) }
     }
 
-    fn push(&mut self, row: R) {
+    /// Adds a row, and gives it where it stands now.
+    fn push(&mut self, row: R) -> &mut R {
         if self.last.len() == self.last.capacity() {
             let [least, most] = CHUNK_ROWS;
-            let next = Vec::with_capacity((self.last.capacity() * 2).clamp(least, most));
+            let next = R::spare().take((self.last.capacity() * 2).clamp(least, most));
             let full = std::mem::replace(&mut self.last, next);
             if !full.is_empty() {
                 self.full.push(full);
             }
         }
-        self.last.push(row);
+        self.last.push_mut(row)
     }
 
     fn first(&self) -> Option<&R> {
@@ -69,11 +71,11 @@ impl<R: Stored> Buffer<R> {
         Self { series: Vec::new(), rows: 0 }
     }
 
-    pub(super) fn push(&mut self, slot: usize, row: R) {
+    pub(super) fn push(&mut self, slot: usize, row: R, detail: Detail) {
         if slot >= self.series.len() {
             self.series.resize_with(slot + 1, Chunks::new);
         }
-        self.series[slot].push(row);
+        self.series[slot].push(row).trim(detail);
         self.rows += 1;
     }
 

@@ -4,15 +4,21 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use dataflows::fault::Fault;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use proto::columns::{Detail, Names};
 
 use super::stored::Stored;
+use super::words::{Words, are_words};
 
 /// Rows are encoded so many at a time: few enough for the cache, and always the same number, so
 /// that pages end at the same rows whatever the slices were that rows came in.
@@ -73,11 +79,21 @@ pub fn properties() -> WriterProperties {
 /// A file that is being written.
 pub(super) struct Encoder<R> {
     path: PathBuf,
-    writer: ArrowWriter<BufWriter<File>>,
+    file: SerializedFileWriter<BufWriter<File>>,
+    factory: ArrowRowGroupWriterFactory,
+    /// The columns of the row group under way, and how many rows it has.
+    group: Vec<Column>,
+    group_rows: usize,
     /// Rows that do not fill a batch yet.
     rest: Vec<R>,
     rows: u64,
     detail: Detail,
+}
+
+/// A column of a row group.
+enum Column {
+    Words(Box<Words>),
+    Other(Box<ArrowColumnWriter>),
 }
 
 impl<R: Stored> Encoder<R> {
@@ -90,9 +106,13 @@ impl<R: Stored> Encoder<R> {
             .with_skip_arrow_metadata(true)
             .with_schema_root("tapeflow".to_owned());
         let schema = R::schema(detail);
-        let writer = ArrowWriter::try_new_with_options(BufWriter::new(file), schema, options)
+        let writer = ArrowWriter::try_new_with_options(BufWriter::new(file), schema, options);
+        let (file, factory) = writer
+            .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|error| refused(path, &error))?;
-        Ok(Self { path: path.to_owned(), writer, rest: Vec::new(), rows: 0, detail })
+        let (group, rest) = (Vec::new(), Vec::new());
+        let path = path.to_owned();
+        Ok(Self { path, file, factory, group, group_rows: 0, rest, rows: 0, detail })
     }
 
     /// Adds one row.
@@ -133,7 +153,56 @@ impl<R: Stored> Encoder<R> {
         let batch = R::to_batch(runs, names, self.detail)
             .map_err(|error| Fault::defect("sinks::archive", error))?;
         self.rows += batch.num_rows() as u64;
-        self.writer.write(&batch).map_err(|error| refused(&self.path, &error))
+        self.put(&batch).map_err(|error| refused(&self.path, &error))
+    }
+
+    fn put(&mut self, batch: &RecordBatch) -> parquet::errors::Result<()> {
+        if self.group.is_empty() {
+            self.group = self.begin(batch.schema_ref())?;
+        }
+        let fields = batch.schema_ref().fields();
+        for ((column, array), field) in self.group.iter_mut().zip(batch.columns()).zip(fields) {
+            match column {
+                Column::Words(words) => words.push(array)?,
+                Column::Other(writer) => {
+                    compute_leaves(field, array)?.iter().try_for_each(|leaf| writer.write(leaf))?;
+                }
+            }
+        }
+        self.group_rows += batch.num_rows();
+        if self.group_rows >= ROWS_PER_GROUP { self.end_group() } else { Ok(()) }
+    }
+
+    /// Starts a row group.
+    fn begin(&self, schema: &Schema) -> parquet::errors::Result<Vec<Column>> {
+        let others = self.factory.create_column_writers(self.file.flushed_row_groups().len())?;
+        let leaves = self.file.schema_descr().columns();
+        let columns = others.into_iter().zip(schema.fields()).zip(leaves);
+        Ok(columns
+            .map(|((other, field), leaf)| {
+                if !are_words(field) {
+                    return Column::Other(Box::new(other));
+                }
+                let statistics = self.file.properties().statistics_enabled(leaf.path());
+                let has_statistics = statistics != EnabledStatistics::None;
+                Column::Words(Box::new(Words::new(leaf.clone(), has_statistics)))
+            })
+            .collect())
+    }
+
+    fn end_group(&mut self) -> parquet::errors::Result<()> {
+        self.group_rows = 0;
+        let mut group = self.file.next_row_group()?;
+        for column in self.group.drain(..) {
+            match column {
+                Column::Words(words) => {
+                    let (bytes, close) = words.finish()?;
+                    group.append_column(&bytes, close)?;
+                }
+                Column::Other(writer) => writer.close()?.append_to_row_group(&mut group)?,
+            }
+        }
+        group.close().map(drop)
     }
 
     /// Ends the file, without waiting for the disk; gives its rows and bytes.
@@ -142,8 +211,11 @@ impl<R: Stored> Encoder<R> {
         if !rest.is_empty() {
             self.write(&[&rest], names)?;
         }
+        if !self.group.is_empty() {
+            self.end_group().map_err(|error| refused(&self.path, &error))?;
+        }
         let path = self.path;
-        let mut buffer = self.writer.into_inner().map_err(|error| refused(&path, &error))?;
+        let mut buffer = self.file.into_inner().map_err(|error| refused(&path, &error))?;
         buffer.flush().map_err(|error| refused(&path, &error))?;
         let file = buffer.into_inner().map_err(|error| refused(&path, error.error()))?;
         let bytes = file.metadata().map_err(|error| refused(&path, &error))?.len();

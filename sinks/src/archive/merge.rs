@@ -86,8 +86,9 @@ impl<R: Stored> FileRun<R> {
 
     fn next(&mut self, names: &mut Names) -> Result<Option<R>, Fault> {
         loop {
-            if let Some(row) = self.rows.next() {
-                return Ok(Some(row.trimmed(self.detail)));
+            if let Some(mut row) = self.rows.next() {
+                row.trim(self.detail);
+                return Ok(Some(row));
             }
             let Some(batch) = self.reader.next() else { return Ok(None) };
             let batch = batch.map_err(|error| Fault::file(&self.path, error))?;

@@ -17,6 +17,7 @@ mod sink;
 mod spool;
 mod stored;
 mod swap;
+mod words;
 mod writer;
 
 pub use encode::properties as writer_properties;

@@ -56,6 +56,7 @@ fn try_write<R: Stored>(
     if old.is_none() && contents.runs.is_empty() && sorted.is_distinct {
         let slices: Vec<&[R]> = sorted.pieces.iter().map(Vec::as_slice).collect();
         encoder.extend(&slices, names)?;
+        sorted.pieces.into_iter().for_each(|piece| R::spare().give(piece));
     } else {
         let mut runs = vec![Run::memory(sorted)];
         for path in &contents.runs {

@@ -212,7 +212,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             partition.due = due(number, &row, self.clock, self.complete_after);
             self.next_due = self.next_due.min(partition.due);
         }
-        partition.buffer.push(slot, row.trimmed(self.detail));
+        partition.buffer.push(slot, row, self.detail);
         self.waiting_rows += 1;
     }
 
@@ -430,13 +430,14 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
         self.epoch = sealed.moment.epoch;
         for run in sealed.runs {
             let kind = run.kind();
-            let Some(rows) = R::of_rows(run) else {
+            let Some(mut rows) = R::of_rows(run) else {
                 let message = format!("expected {}, got {kind}", R::KIND);
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
             };
-            for row in rows {
+            for row in rows.drain(..) {
                 self.take(row);
             }
+            R::spare().give(rows);
             self.spill_excess()?;
         }
         self.publish_due()?;

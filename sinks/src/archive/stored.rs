@@ -32,7 +32,7 @@ pub(super) trait Stored: Record + Clone {
         None
     }
     /// Takes off what is not stored, so that a row compares with itself read back.
-    fn trimmed(self, detail: Detail) -> Self;
+    fn trim(&mut self, detail: Detail);
     /// The order within a series; total over all that is stored.
     fn order(&self, other: &Self) -> Ordering;
     /// Tells whether this row stands before `other`, of the same series, and they cannot be the
@@ -78,14 +78,13 @@ impl Stored for Candle {
         Some(self.timeframe)
     }
 
-    fn trimmed(self, detail: Detail) -> Self {
+    fn trim(&mut self, detail: Detail) {
         match detail {
-            Detail::Full => Self {
-                first_time: micros(self.first_time),
-                last_time: micros(self.last_time),
-                ..self
-            },
-            Detail::Prices => columns::without_origin(self),
+            Detail::Full => {
+                self.first_time = micros(self.first_time);
+                self.last_time = micros(self.last_time);
+            }
+            Detail::Prices => columns::leave_out_origin(self),
         }
     }
 
@@ -146,12 +145,9 @@ impl Stored for Tick {
         self.time
     }
 
-    fn trimmed(self, _: Detail) -> Self {
-        Self {
-            watermark: EventTime::MIN,
-            flags: self.flags & (Self::HAS_VOLUME | Self::HAS_SEQUENCE),
-            ..self
-        }
+    fn trim(&mut self, _: Detail) {
+        self.watermark = EventTime::MIN;
+        self.flags &= Self::HAS_VOLUME | Self::HAS_SEQUENCE;
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -218,8 +214,9 @@ impl Stored for Reject {
         self.clock
     }
 
-    fn trimmed(self, detail: Detail) -> Self {
-        Self { clock: micros(self.clock), tick: self.tick.map(|tick| tick.trimmed(detail)), ..self }
+    fn trim(&mut self, detail: Detail) {
+        self.clock = micros(self.clock);
+        self.tick.iter_mut().for_each(|tick| tick.trim(detail));
     }
 
     fn order(&self, other: &Self) -> Ordering {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use dataflows::batch::Record;
 use dataflows::fault::Fault;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use proto::decimal::{Price, Quantity};
@@ -291,7 +292,7 @@ impl Decoder {
         let prices = scratch.bid.values.iter().zip(&scratch.ask.values).zip(&scratch.last.values);
         let others =
             scratch.sequence.values.iter().zip(&scratch.volume.values).zip(&scratch.series);
-        let mut ticks = Vec::with_capacity(rows);
+        let mut ticks = Tick::spare().take(rows);
         ticks.extend(times.zip(prices).zip(others).enumerate().map(
             |(row, (((time, nanos), ((bid, ask), last)), ((sequence, volume), series)))| Tick {
                 time: EventTime::from_ns(time.wrapping_add(*nanos)),

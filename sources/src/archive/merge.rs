@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use dataflows::batch::Record;
 use dataflows::fault::Fault;
 use proto::reject::Reject;
 use proto::tick::Tick;
@@ -26,6 +27,9 @@ pub(super) trait Feed {
 
 /// How many rejects are handed over at once, more or less.
 const REJECTS_MAX: usize = 4_096;
+
+/// Room for ticks that are put together from several row groups, to begin with.
+const BUFFER: usize = 16_384;
 
 /// (time, file, row group, index in the plan)
 type Head = (i64, u32, u32, usize);
@@ -174,6 +178,9 @@ impl Merge {
             cursor.next = 0;
             return true;
         }
+        if merged.ticks.capacity() == 0 {
+            merged.ticks = Tick::spare().take(run.max(BUFFER));
+        }
         merged.ticks.extend_from_slice(rest.get(..run).unwrap_or(&[]));
         cursor.next += run;
         let reached = cursor.chunk.row(cursor.next);
@@ -191,6 +198,7 @@ impl Merge {
     ) -> Result<(), Fault> {
         if let Some(mut spent) = self.cursors.remove(&index) {
             drain_rejects(&mut spent.chunk, u64::MAX, merged);
+            Tick::spare().give(spent.chunk.ticks);
         }
         let Some(entry) = entries.get(index) else { return Ok(()) };
         while let Some(mut chunk) = feed.next_chunk(index)? {
