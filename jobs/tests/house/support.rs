@@ -54,14 +54,16 @@ impl Desk {
         said
     }
 
-    /// All files below `folder` with their contents.
+    /// All files below `folder` with their contents, but not what an archive keeps of its progress.
     pub(crate) fn files(&self, folder: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.path().join(folder)];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                if path.is_dir() {
+                if path.ends_with(".tapeflow") {
+                    continue;
+                } else if path.is_dir() {
                     folders.push(path);
                 } else {
                     let name = path.strip_prefix(self.path()).unwrap().to_path_buf();
