@@ -123,7 +123,7 @@ fn a_truncated_parquet_file_is_named() {
         fs::write(desk.path().join(&name), &bytes[..length]).unwrap();
         let source = "{ type: archive, path: lake }";
         desk.write("read.yaml", &job(source, TABLE));
-        let said = desk.fail(1, &["run", "read.yaml"]);
+        let said = desk.fail(1, &["run", "read.yaml", "--fresh"]);
         assert!(said.contains("lake"), "{said}");
     }
 }
@@ -179,7 +179,9 @@ fn two_sinks_never_mix_their_rows_in_one_file() {
     desk.write("job.yaml", &job(CSV, sinks));
     let said = desk.fail(1, &["run", "job.yaml"]);
     assert!(said.contains("out.csv") && said.contains("another run or sink"), "{said}");
-    assert_eq!(desk.files("").len(), 2, "the job and its ticks");
+    let files = desk.files("").into_keys();
+    let left: Vec<_> = files.filter(|name| !name.starts_with("tapeflow-data/state")).collect();
+    assert_eq!(left.len(), 2, "the job and its ticks: {left:?}");
 }
 
 #[test]
@@ -187,7 +189,9 @@ fn a_full_disk_ends_the_run_with_nothing_half_written() {
     // A file size limit stands in for the full disk: writing beyond it fails in the same places.
     let desk = Desk::new();
     let source = "{ type: simulator, seed: 1, from: 2024-03-07T12:00:00Z, duration: 4h }";
-    desk.write("job.yaml", &job(source, ARCHIVE));
+    // Without a journal, which would be the first to meet the limit.
+    let job = format!("{}state: {{ durable: false }}\n", job(source, ARCHIVE));
+    desk.write("job.yaml", &job);
     let binary = env!("CARGO_BIN_EXE_tapeflow");
     let script = format!("trap '' XFSZ; ulimit -f 8; exec {binary} run job.yaml");
     let output = std::process::Command::new("bash")
