@@ -5,6 +5,13 @@
 //!
 //! `SIMULATION_SEEDS=20000` runs more seeds, `SIMULATION_SEED=7` runs one and prints what happens.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a simulation that cannot be set up has failed"
+)]
+
 mod broker;
 mod market;
 mod run;

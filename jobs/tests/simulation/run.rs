@@ -71,7 +71,7 @@ impl Machine {
         let ack = if kind == Kind::AcksOnReceipt {
             "receive"
         } else {
-            ["journal", "checkpoint"][usize::from(self.outside.seed % 2 == 0)]
+            ["journal", "checkpoint"][usize::from(self.outside.seed.is_multiple_of(2))]
         };
         let plan = plan(clock, ack, workers);
         let backing = Backing {

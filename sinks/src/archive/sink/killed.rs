@@ -159,7 +159,7 @@ impl Job {
                         last += 1;
                         furthest = furthest.max(last);
                         sink.progress.as_mut().unwrap().steps_max = *steps;
-                        let _ = self.apply(&mut sink, last);
+                        drop(self.apply(&mut sink, last)); // it dies in it
                     }
                 }
                 Event::Stop => {
