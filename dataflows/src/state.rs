@@ -81,8 +81,12 @@ impl<S: Serialize + DeserializeOwned> Keyed<S> {
     /// # Errors
     /// When a state cannot be encoded.
     pub fn snapshot(&self, group: KeyGroup, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let mut known = self.series.clone();
-        self.table.refresh(&mut known);
+        // Called once for every key group: the names are copied only where some are not known yet.
+        let mut refreshed = Vec::new();
+        if self.series.len() < self.states.len() {
+            self.table.refresh(&mut refreshed);
+        }
+        let known = if refreshed.is_empty() { &self.series } else { &refreshed };
         let mut entries: Vec<(&str, &str, &S)> = known
             .iter()
             .zip(&self.states)
