@@ -50,7 +50,7 @@ def main():
     out = {name: f"{options.folder}/{name}" for name in ["tapeflow", "duckdb", "polars", "limit"]}
     environment = {"TICKS": data, "OUT": out["tapeflow"]}
     contenders = {
-        "tapeflow": ([f"{options.binaries}/tapeflow", "-q", "run", f"{HERE}/jobs/backfill.yaml"], environment),
+        "tapeflow": ([f"{options.binaries}/tapeflow", "-q", "run", "--fresh", f"{HERE}/jobs/backfill.yaml"], environment),
         "duckdb": ([sys.executable, f"{HERE}/peers/duckdb_candles.py", data, out["duckdb"]], None),
         "polars": ([sys.executable, f"{HERE}/peers/polars_candles.py", data, out["polars"]], None),
     }
