@@ -192,17 +192,7 @@ pub fn run_durably(
         Catalog { sources: &[&Memory], operators: operators::OPERATORS, sinks: &[&Watch] };
     let plan = dataflows::job::lint::check(job, std::path::Path::new("bench"), &catalog, &|_| None)
         .map_err(|mistakes| mistakes.to_string())?;
-    let options = Options {
-        root: std::path::PathBuf::new(),
-        range: None,
-        read: None,
-        enough: None,
-        stop: Arc::default(),
-        threads: 1,
-        start,
-        is_recording,
-        variable: |_| None,
-    };
+    let options = Options { start, is_recording, ..Options::default() };
     *LOG.started.lock().unwrap_or_else(PoisonError::into_inner) = None;
     LOG.went_in.lock().unwrap_or_else(PoisonError::into_inner).clear();
     LOG.came_out.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -85,6 +85,23 @@ pub struct Options {
     pub variable: fn(&str) -> Option<String>,
 }
 
+impl Default for Options {
+    /// All input of a durable run, relative to the current folder, one thread a source.
+    fn default() -> Self {
+        Self {
+            root: PathBuf::new(),
+            range: None,
+            read: None,
+            enough: None,
+            stop: Arc::default(),
+            threads: 1,
+            start: Start::default(),
+            is_recording: false,
+            variable: |_| None,
+        }
+    }
+}
+
 /// How a run went.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct RunReport {

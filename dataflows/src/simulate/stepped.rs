@@ -15,7 +15,7 @@ use crate::component::sink::{Sink, SinkContext, SinkReport};
 use crate::component::source::{Position, Source, SourceContext};
 use crate::driver::apply::{self, Apply, Outlet};
 use crate::driver::checkpointing::{Checkpointer, Parcel};
-use crate::driver::durable::{self, Backing, Start};
+use crate::driver::durable::{self, Backing};
 use crate::driver::feed::{Closing, Feed, Turn};
 use crate::driver::intake::{self, Taken};
 use crate::driver::journaling::{Keeper, Order};
@@ -115,17 +115,7 @@ impl Stepped {
         world: &dyn World,
         is_scripted: bool,
     ) -> Result<Self, Fault> {
-        let options = Options {
-            root: std::path::PathBuf::new(),
-            range: None,
-            read: None,
-            enough: None,
-            stop: Arc::default(),
-            threads: 1,
-            start: Start::Resume,
-            is_recording: false,
-            variable: |_| None,
-        };
+        let options = Options::default();
         let opened = durable::open(plan, backing, false)?;
         let status = Arc::new(Status::new(plan));
         let (run, keepers) = Run::prepare(plan, options, Some(opened), status, clock)?;

@@ -1,6 +1,5 @@
 //! Fake components: a source of given ticks, a machine that counts, a sink that remembers.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -291,17 +290,8 @@ impl Rig {
             ..Plan::default()
         };
         let status = Arc::new(Status::new(&plan));
-        let options = Options {
-            root: PathBuf::new(),
-            range: None,
-            read: None,
-            enough: None,
-            stop: self.stop,
-            threads: 1,
-            start: dataflows::driver::durable::Start::Forgetful,
-            is_recording: false,
-            variable: |_| None,
-        };
+        let start = dataflows::driver::durable::Start::Forgetful;
+        let options = Options { stop: self.stop, start, ..Options::default() };
         let outcome = run(&plan, options, status);
         let seen = memory.lock().unwrap().clone();
         (outcome, seen)

@@ -1,6 +1,6 @@
 //! What a killed run keeps is damaged in every way: nothing damaged is ever used.
 //!
-//! `TAPEFLOW_MUTATIONS=500 cargo test --test crash mutations` tries more of them.
+//! `TAPEFLOW_MUTATIONS=5000 cargo test --test crash mutations` tries more of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use dataflows::driver::durable::Start;
 use dataflows::driver::status::Status;
 use dataflows::driver::{Options, run};
 use dataflows::job::lint;
@@ -65,17 +64,7 @@ fn go_on(root: &Path, workers: usize) -> (bool, String) {
     let mut plan =
         lint::check(JOB, Path::new("job.yaml"), &jobs::catalog::CATALOG, &nothing).unwrap();
     plan.run.workers = workers;
-    let options = Options {
-        root: root.to_owned(),
-        range: None,
-        read: None,
-        enough: None,
-        stop: Arc::default(),
-        threads: 1,
-        start: Start::Resume,
-        is_recording: false,
-        variable: nothing,
-    };
+    let options = Options { root: root.to_owned(), variable: nothing, ..Options::default() };
     let log = Kept::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let outcome = tracing::subscriber::with_default(subscriber, || {
@@ -160,7 +149,7 @@ fn whatever_is_damaged_is_refused_by_name_or_not_used() {
     assert!(killed.crash(1, "checkpoint.after_record", 2));
     assert!(killed.crash(2, "checkpoint.after_record", 1));
     let kept = files(killed.path());
-    let (count, seed) = (number("TAPEFLOW_MUTATIONS", 150), number("TAPEFLOW_SEED", 1));
+    let (count, seed) = (number("TAPEFLOW_MUTATIONS", 500), number("TAPEFLOW_SEED", 1));
     let (mut refused, mut named, mut unused) = (0, 0, 0);
     for number in 0..count {
         let mut moments = Moments::new(seed * 100_000 + number);
