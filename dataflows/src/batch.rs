@@ -1,14 +1,20 @@
 //! Batches: the unit that moves along an edge, a run of records bound for one worker.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use proto::candle::Candle;
+use proto::columns::Names;
+use proto::payload::Payload;
 use proto::reject::Reject;
+use proto::row::{Values, candle_values, payload_values, reject_values, tick_values};
+use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, each_kind};
+use crate::order;
 
 /// Records of one kind, in the order in which they were made, bound for one worker.
 ///
@@ -21,65 +27,98 @@ pub struct Batch<T> {
     pub rows: Vec<T>,
 }
 
-/// Rows of any kind: what sources hand in and sinks are handed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rows {
-    /// Ticks.
-    Ticks(Vec<Tick>),
-    /// Candles.
-    Candles(Vec<Candle>),
-    /// Rejects.
-    Rejects(Vec<Reject>),
+macro_rules! rows {
+    ($($kind:ident: $type:ty,)*) => {
+        /// Rows of any kind: what sources hand in and sinks are handed.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Rows {
+            $(
+                #[doc = concat!("Of [`", stringify!($type), "`].")]
+                $kind(Vec<$type>),
+            )*
+        }
+
+        impl Rows {
+            /// Makes an empty run of `kind`.
+            pub const fn empty(kind: Kind) -> Self {
+                match kind {
+                    $(Kind::$kind => Self::$kind(Vec::new()),)*
+                }
+            }
+
+            /// Tells what they are.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+
+            /// Counts them.
+            pub const fn len(&self) -> usize {
+                match self {
+                    $(Self::$kind(rows) => rows.len(),)*
+                }
+            }
+
+            /// Keeps the rows for which `kept` says so, by their number.
+            pub fn keep(&mut self, kept: &[bool]) {
+                let mut kept = kept.iter().copied();
+                let mut is_kept = || kept.next().unwrap_or(true);
+                match self {
+                    $(Self::$kind(rows) => rows.retain(|_| is_kept()),)*
+                }
+            }
+
+            /// Cuts off the rows from `at` on, and gives them.
+            pub fn split_off(&mut self, at: usize) -> Self {
+                match self {
+                    $(Self::$kind(rows) => Self::$kind(rows.split_off(at.min(rows.len()))),)*
+                }
+            }
+
+            /// Appends rows of the same kind; others are given back.
+            ///
+            /// # Errors
+            /// Gives back what is of another kind.
+            pub fn append(&mut self, more: Self) -> Result<(), Self> {
+                match (self, more) {
+                    $((Self::$kind(rows), Self::$kind(mut more)) => rows.append(&mut more),)*
+                    (_, other) => return Err(other),
+                }
+                Ok(())
+            }
+
+            /// Calls `visit` with every row's series.
+            pub fn for_each_series(&self, mut visit: impl FnMut(Option<SeriesId>)) {
+                match self {
+                    $(Self::$kind(rows) => rows.iter().for_each(|row| visit(row.series())),)*
+                }
+            }
+
+            /// Gives the rows' values, in the order of their kind's columns.
+            pub fn values(&self, names: &Names) -> Vec<Values> {
+                match self {
+                    $(Self::$kind(rows) => <$type>::values(rows, names),)*
+                }
+            }
+
+            /// Puts the rows into their canonical order: by the names of their series, then as
+            /// [`Record::compare`] says.
+            pub fn sort(&mut self, names: &Names) {
+                match self {
+                    $(Self::$kind(rows) => rows.sort_by(|left, right| {
+                        order::series(left.series(), right.series(), names)
+                            .then_with(|| left.compare(right))
+                    }),)*
+                }
+            }
+        }
+    };
 }
 
+each_kind!(rows);
+
 impl Rows {
-    /// Makes an empty run of `kind`.
-    pub const fn empty(kind: Kind) -> Self {
-        match kind {
-            Kind::Ticks => Self::Ticks(Vec::new()),
-            Kind::Candles => Self::Candles(Vec::new()),
-            Kind::Rejects => Self::Rejects(Vec::new()),
-        }
-    }
-
-    /// Tells what they are.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Ticks(_) => Kind::Ticks,
-            Self::Candles(_) => Kind::Candles,
-            Self::Rejects(_) => Kind::Rejects,
-        }
-    }
-
-    /// Counts them.
-    pub const fn len(&self) -> usize {
-        match self {
-            Self::Ticks(rows) => rows.len(),
-            Self::Candles(rows) => rows.len(),
-            Self::Rejects(rows) => rows.len(),
-        }
-    }
-
-    /// Keeps the rows for which `kept` says so, by their number.
-    pub fn keep(&mut self, kept: &[bool]) {
-        let mut kept = kept.iter().copied();
-        let mut is_kept = || kept.next().unwrap_or(true);
-        match self {
-            Self::Ticks(rows) => rows.retain(|_| is_kept()),
-            Self::Candles(rows) => rows.retain(|_| is_kept()),
-            Self::Rejects(rows) => rows.retain(|_| is_kept()),
-        }
-    }
-
-    /// Cuts off the rows from `at` on, and gives them.
-    pub fn split_off(&mut self, at: usize) -> Self {
-        match self {
-            Self::Ticks(rows) => Self::Ticks(rows.split_off(at.min(rows.len()))),
-            Self::Candles(rows) => Self::Candles(rows.split_off(at.min(rows.len()))),
-            Self::Rejects(rows) => Self::Rejects(rows.split_off(at.min(rows.len()))),
-        }
-    }
-
     /// Tells whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -157,10 +196,16 @@ pub trait Record: timely::ExchangeData + std::fmt::Debug {
     fn unwrap(rows: Rows) -> Option<Vec<Self>>;
     /// Buffers of such records to be filled again.
     fn spare() -> &'static Spare<Self>;
+    /// Its series, if that is known.
+    fn series(&self) -> Option<SeriesId>;
+    /// Compares it with another of its series: by time, then by all that it says.
+    fn compare(&self, other: &Self) -> Ordering;
+    /// Gives the values of rows, in the order of the kind's columns.
+    fn values(rows: &[Self], names: &Names) -> Vec<Values>;
 }
 
 macro_rules! record {
-    ($type:ty, $kind:ident) => {
+    ($type:ty, $kind:ident, $series:expr, $compare:path, $values:path) => {
         impl Record for $type {
             const KIND: Kind = Kind::$kind;
             fn wrap(rows: Vec<Self>) -> Rows {
@@ -173,13 +218,24 @@ macro_rules! record {
                 static SPARE: Spare<$type> = Spare::new();
                 &SPARE
             }
+            fn series(&self) -> Option<SeriesId> {
+                let series: fn(&Self) -> Option<SeriesId> = $series;
+                series(self)
+            }
+            fn compare(&self, other: &Self) -> Ordering {
+                $compare(self, other)
+            }
+            fn values(rows: &[Self], names: &Names) -> Vec<Values> {
+                $values(rows, names)
+            }
         }
     };
 }
 
-record!(Tick, Ticks);
-record!(Candle, Candles);
-record!(Reject, Rejects);
+record!(Tick, Ticks, |tick| Some(tick.series), order::ticks, tick_values);
+record!(Candle, Candles, |candle| Some(candle.series), order::candles, candle_values);
+record!(Reject, Rejects, Reject::series, order::rejects, reject_values);
+record!(Payload, Payloads, |payload| Some(payload.series), order::payloads, payload_values);
 
 #[cfg(test)]
 mod tests {

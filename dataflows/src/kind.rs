@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proto::row::{CANDLE_COLUMNS, Column, REJECT_COLUMNS, TICK_COLUMNS};
+use proto::row::{CANDLE_COLUMNS, Column, PAYLOAD_COLUMNS, REJECT_COLUMNS, TICK_COLUMNS};
 
 /// What an edge carries. Ports are typed by it; `validate` refuses an edge between two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,11 +13,31 @@ pub enum Kind {
     Candles,
     /// [`proto::reject::Reject`].
     Rejects,
+    /// [`proto::payload::Payload`].
+    Payloads,
 }
+
+/// Expands a macro over all kinds: the variant, and the type of its records. What has a variant per
+/// kind and does the same with each is made by it, so that a new kind is written down here, and where
+/// it is something of its own.
+macro_rules! each_kind {
+    ($then:ident) => {
+        $then! {
+            Ticks: proto::tick::Tick,
+            Candles: proto::candle::Candle,
+            Rejects: proto::reject::Reject,
+            Payloads: proto::payload::Payload,
+        }
+    };
+}
+pub(crate) use each_kind;
 
 impl Kind {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects];
+    pub const ALL: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects, Self::Payloads];
+
+    /// Those that tables and archives store: an identity or an order tells their rows apart.
+    pub const STORED: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects];
 
     /// The word in messages, docs and pictures.
     pub const fn name(self) -> &'static str {
@@ -25,6 +45,7 @@ impl Kind {
             Self::Ticks => "ticks",
             Self::Candles => "candles",
             Self::Rejects => "rejects",
+            Self::Payloads => "payloads",
         }
     }
 
@@ -34,6 +55,7 @@ impl Kind {
             Self::Ticks => TICK_COLUMNS,
             Self::Candles => CANDLE_COLUMNS,
             Self::Rejects => REJECT_COLUMNS,
+            Self::Payloads => PAYLOAD_COLUMNS,
         }
     }
 }

@@ -8,13 +8,14 @@
 use std::fmt;
 
 use proto::candle::Candle;
+use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::series::KeyGroup;
 use proto::tick::Tick;
 
 use crate::batch::{Record, Rows};
 use crate::fault::Fault;
-use crate::kind::Kind;
+use crate::kind::{Kind, each_kind};
 use crate::moment::Moment;
 
 /// Where a machine puts what it makes: one run of rows per output, by the output's number.
@@ -75,6 +76,18 @@ impl Emit {
         }
     }
 
+    /// The run of payloads of output `number`.
+    ///
+    /// # Panics
+    /// When the output is not there or carries something else: a mistake in the operator.
+    #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    pub fn payloads(&mut self, number: usize) -> &mut Vec<Payload> {
+        match self.outputs.get_mut(number) {
+            Some(Rows::Payloads(rows)) => rows,
+            other => panic!("output {number} carries {:?}, not payloads", other.map(|o| o.kind())),
+        }
+    }
+
     /// Takes what output `number` has, leaving it empty.
     pub fn take(&mut self, number: usize) -> Rows {
         self.outputs.get_mut(number).map_or(Rows::Rejects(Vec::new()), |rows| {
@@ -114,22 +127,46 @@ pub trait Machine<T>: Send {
     fn restore(&mut self, group: KeyGroup, version: u16, bytes: &[u8]) -> Result<(), Fault>;
 }
 
-/// A machine over any kind of record, as definitions hand it to the engine.
-pub enum AnyMachine {
-    /// Over ticks.
-    Ticks(Box<dyn Machine<Tick>>),
-    /// Over candles.
-    Candles(Box<dyn Machine<Candle>>),
-    /// Over rejects.
-    Rejects(Box<dyn Machine<Reject>>),
+macro_rules! any_machine {
+    ($($kind:ident: $type:ty,)*) => {
+        /// A machine over any kind of record, as definitions hand it to the engine.
+        pub enum AnyMachine {
+            $(
+                #[doc = concat!("Over [`", stringify!($type), "`].")]
+                $kind(Box<dyn Machine<$type>>),
+            )*
+        }
+
+        impl AnyMachine {
+            /// Tells what it takes.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+
+            /// As [`Machine::restore`].
+            ///
+            /// # Errors
+            /// As the machine says.
+            pub fn restore(
+                &mut self,
+                group: KeyGroup,
+                version: u16,
+                bytes: &[u8],
+            ) -> Result<(), Fault> {
+                match self {
+                    $(Self::$kind(machine) => machine.restore(group, version, bytes),)*
+                }
+            }
+        }
+    };
 }
+
+each_kind!(any_machine);
 
 impl fmt::Debug for AnyMachine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Ticks(_) => "Machine<Tick>",
-            Self::Candles(_) => "Machine<Candle>",
-            Self::Rejects(_) => "Machine<Reject>",
-        })
+        write!(formatter, "Machine({})", self.kind())
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use proto::candle::Candle;
 use proto::columns::Names;
+use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::series::SeriesId;
 use proto::tick::Tick;
@@ -71,29 +72,24 @@ pub fn rejects(left: &Reject, right: &Reject) -> Ordering {
         })
 }
 
+/// Compares payloads of one series: by time, then by all that they say.
+pub fn payloads(left: &Payload, right: &Payload) -> Ordering {
+    let all = |payload: &Payload| (payload.content_type.clone(), payload.traceparent);
+    (left.time, &left.bytes)
+        .cmp(&(right.time, &right.bytes))
+        .then_with(|| all(left).cmp(&all(right)))
+}
+
 /// Puts the runs of an epoch into one run in canonical order.
 pub fn canonical(runs: Vec<Rows>, names: &Names) -> Option<Rows> {
     let mut runs = runs.into_iter();
     let mut all = runs.next()?;
     for run in runs {
-        match (&mut all, run) {
-            (Rows::Ticks(all), Rows::Ticks(mut rows)) => all.append(&mut rows),
-            (Rows::Candles(all), Rows::Candles(mut rows)) => all.append(&mut rows),
-            (Rows::Rejects(all), Rows::Rejects(mut rows)) => all.append(&mut rows),
-            _ => {} // a sink is handed one kind only
+        // A sink is handed one kind only.
+        if let Err(other) = all.append(run) {
+            debug_assert!(false, "{} among {}", other.kind(), all.kind());
         }
     }
-    let by_name = |left, right| series(Some(left), Some(right), names);
-    match &mut all {
-        Rows::Ticks(rows) => rows.sort_by(|left, right| {
-            by_name(left.series, right.series).then_with(|| ticks(left, right))
-        }),
-        Rows::Candles(rows) => rows.sort_by(|left, right| {
-            by_name(left.series, right.series).then_with(|| candles(left, right))
-        }),
-        Rows::Rejects(rows) => rows.sort_by(|left, right| {
-            series(left.series(), right.series(), names).then_with(|| rejects(left, right))
-        }),
-    }
+    all.sort(names);
     Some(all)
 }

@@ -1,38 +1,52 @@
 //! Ports: an edge of the graph under construction, typed by its kind and opened once at wiring.
 
-use proto::candle::Candle;
-use proto::reject::Reject;
-use proto::tick::Tick;
 use timely::dataflow::StreamVec;
 
 use crate::batch::Batch;
-use crate::kind::Kind;
+use crate::kind::{Kind, each_kind};
 use crate::moment::Epoch;
 
 /// A stream of batches of `T`.
 pub type Edge<'scope, T> = StreamVec<'scope, Epoch, Batch<T>>;
 
-/// An edge of any kind.
-#[derive(Clone)]
-pub enum Port<'scope> {
-    /// Ticks.
-    Ticks(Edge<'scope, Tick>),
-    /// Candles.
-    Candles(Edge<'scope, Candle>),
-    /// Rejects.
-    Rejects(Edge<'scope, Reject>),
+macro_rules! port {
+    ($($kind:ident: $type:ty,)*) => {
+        /// An edge of any kind.
+        #[derive(Clone)]
+        pub enum Port<'scope> {
+            $(
+                #[doc = concat!("Of [`", stringify!($type), "`].")]
+                $kind(Edge<'scope, $type>),
+            )*
+        }
+
+        impl Port<'_> {
+            /// Tells what it carries.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+        }
+
+        $(
+            impl<'scope> From<Edge<'scope, $type>> for Port<'scope> {
+                fn from(edge: Edge<'scope, $type>) -> Self {
+                    Self::$kind(edge)
+                }
+            }
+
+            impl<'scope> TryFrom<Port<'scope>> for Edge<'scope, $type> {
+                type Error = Kind;
+                fn try_from(port: Port<'scope>) -> Result<Self, Kind> {
+                    if let Port::$kind(edge) = port { Ok(edge) } else { Err(port.kind()) }
+                }
+            }
+        )*
+    };
 }
 
-impl Port<'_> {
-    /// Tells what it carries.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Ticks(_) => Kind::Ticks,
-            Self::Candles(_) => Kind::Candles,
-            Self::Rejects(_) => Kind::Rejects,
-        }
-    }
-}
+each_kind!(port);
 
 impl std::fmt::Debug for Port<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -176,7 +176,9 @@ impl OperatorDefinition for Filter {
         match kind {
             Kind::Ticks => Ok(AnyMachine::Ticks(Box::new(machine))),
             Kind::Candles => Ok(AnyMachine::Candles(Box::new(machine))),
-            Kind::Rejects => Err(Fault::defect("filter", "it does not take rejects")),
+            Kind::Rejects | Kind::Payloads => {
+                Err(Fault::defect("filter", format!("it does not take {kind}")))
+            }
         }
     }
 }
@@ -266,7 +268,7 @@ impl FilterMachine {
 
     #[inline]
     fn passes<T: Filtered>(&mut self, row: &T) -> bool {
-        let id = row.series();
+        let id = row.id();
         let passes_name = match self.passes_name.get(id) {
             Some(passes) => *passes,
             None => {
@@ -285,7 +287,7 @@ impl<T: Filtered> Machine<T> for FilterMachine {
         rows.retain(|row| {
             let passes = self.passes(row);
             if !passes {
-                rest.push(*row);
+                rest.push(row.clone());
             }
             passes
         });

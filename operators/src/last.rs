@@ -8,6 +8,7 @@ use dataflows::machine::{AnyMachine, Emit, Machine};
 use dataflows::moment::Moment;
 use dataflows::state::Keyed;
 use proto::candle::Candle;
+use proto::payload::Payload;
 use proto::series::{KeyGroup, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use schemars::{JsonSchema, Schema, schema_for};
@@ -51,7 +52,7 @@ impl Definition for Last {
 
 impl OperatorDefinition for Last {
     fn takes(&self) -> &'static [Kind] {
-        &[Kind::Ticks, Kind::Candles]
+        &[Kind::Ticks, Kind::Candles, Kind::Payloads]
     }
 
     fn outputs(&self) -> &'static [Output] {
@@ -70,6 +71,9 @@ impl OperatorDefinition for Last {
             }
             Kind::Candles => {
                 Ok(AnyMachine::Candles(Box::new(LastMachine::<Candle>::new(context.series))))
+            }
+            Kind::Payloads => {
+                Ok(AnyMachine::Payloads(Box::new(LastMachine::<Payload>::new(context.series))))
             }
             Kind::Rejects => Err(Fault::defect("last", "it does not take rejects")),
         }
@@ -108,8 +112,8 @@ impl<T: Versioned> LastMachine<T> {
 impl<T: Versioned + Serialize + DeserializeOwned> Machine<T> for LastMachine<T> {
     fn apply(&mut self, rows: &mut Vec<T>, _emit: &mut Emit) {
         let Self { states, changed } = self;
-        for row in rows.iter() {
-            let key = (row.series(), row.slot());
+        for row in rows.drain(..) {
+            let key = (row.id(), row.slot());
             let row = row.numbered(SeriesId::default());
             with_state(states, key.0, |slots| {
                 slots.with(key.1, |newest| {
@@ -134,7 +138,7 @@ impl<T: Versioned + Serialize + DeserializeOwned> Machine<T> for LastMachine<T> 
             let newest = self.states.get_mut(id).and_then(|slots| slots.get_mut(slot));
             if let Some(newest) = newest {
                 newest.is_changed = false;
-                run.extend(newest.record.map(|record| record.numbered(id)));
+                run.extend(newest.record.clone().map(|record| record.numbered(id)));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What operators that take ticks *or* candles need to know of a record, whichever it is.
+//! What operators that take records of several kinds need to know of a record, whichever it is.
 
 use dataflows::batch::Record;
 use dataflows::fault::Fault;
@@ -6,6 +6,7 @@ use dataflows::machine::Emit;
 use dataflows::state::Keyed;
 use proto::candle::{Candle, Reason};
 use proto::event_time::EventTime;
+use proto::payload::Payload;
 use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,10 @@ impl Version {
 }
 
 /// A record that replaces older ones of its key: its series, and its timeframe if it has one.
-pub(crate) trait Versioned: Record + Copy + PartialEq {
+pub(crate) trait Versioned: Record + Clone + PartialEq {
     /// Which series it belongs to.
-    fn series(&self) -> SeriesId;
-    /// The other half of its key: the seconds of its timeframe, 0 for a tick.
+    fn id(&self) -> SeriesId;
+    /// The other half of its key: the seconds of its timeframe, 0 for what has none.
     fn slot(&self) -> u32;
     /// Where it stands among the records of its key.
     fn version(&self) -> Version;
@@ -47,7 +48,7 @@ pub(crate) trait Versioned: Record + Copy + PartialEq {
 }
 
 impl Versioned for Tick {
-    fn series(&self) -> SeriesId {
+    fn id(&self) -> SeriesId {
         self.series
     }
 
@@ -73,7 +74,7 @@ impl Versioned for Tick {
 }
 
 impl Versioned for Candle {
-    fn series(&self) -> SeriesId {
+    fn id(&self) -> SeriesId {
         self.series
     }
 
@@ -99,6 +100,33 @@ impl Versioned for Candle {
 
     fn run(emit: &mut Emit, number: usize) -> &mut Vec<Self> {
         emit.candles(number)
+    }
+}
+
+impl Versioned for Payload {
+    fn id(&self) -> SeriesId {
+        self.series
+    }
+
+    fn slot(&self) -> u32 {
+        0
+    }
+
+    /// Of two that were made at the same time, the one that comes later is the newer one.
+    fn version(&self) -> Version {
+        Version { time: self.time, number: 0, is_settled: false }
+    }
+
+    fn numbered(self, series: SeriesId) -> Self {
+        Self { series, ..self }
+    }
+
+    fn ends(_before: Version, _next: Version) -> bool {
+        false
+    }
+
+    fn run(emit: &mut Emit, number: usize) -> &mut Vec<Self> {
+        emit.payloads(number)
     }
 }
 

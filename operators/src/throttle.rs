@@ -12,6 +12,7 @@ use dataflows::moment::Moment;
 use dataflows::state::Keyed;
 use proto::candle::Candle;
 use proto::event_time::EventTime;
+use proto::payload::Payload;
 use proto::series::{KeyGroup, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use schemars::{JsonSchema, Schema, schema_for};
@@ -77,7 +78,7 @@ impl Definition for Throttle {
 
 impl OperatorDefinition for Throttle {
     fn takes(&self) -> &'static [Kind] {
-        &[Kind::Ticks, Kind::Candles]
+        &[Kind::Ticks, Kind::Candles, Kind::Payloads]
     }
 
     fn outputs(&self) -> &'static [Output] {
@@ -100,6 +101,9 @@ impl OperatorDefinition for Throttle {
             }
             Kind::Candles => {
                 Ok(AnyMachine::Candles(Box::new(ThrottleMachine::<Candle>::new(every, series))))
+            }
+            Kind::Payloads => {
+                Ok(AnyMachine::Payloads(Box::new(ThrottleMachine::<Payload>::new(every, series))))
             }
             Kind::Rejects => Err(Fault::defect("throttle", "it does not take rejects")),
         }
@@ -157,14 +161,14 @@ impl<T: Versioned + Serialize + DeserializeOwned> Machine<T> for ThrottleMachine
             self.requeue();
         }
         let Self { states, queue, .. } = self;
-        for row in rows.iter() {
-            let (id, number) = (row.series(), row.slot());
+        for row in rows.drain(..) {
+            let (id, number) = (row.id(), row.slot());
             let version = row.version();
             with_state(states, id, |slots| {
                 slots.with(number, |slot| {
-                    let newest = slot.waiting.map(|waiting| waiting.version()).or(slot.sent);
+                    let newest = slot.waiting.as_ref().map(Versioned::version).or(slot.sent);
                     if newest.is_some_and(|newest| !version.supersedes(newest)) {
-                        T::run(emit, SKIPPED).push(*row);
+                        T::run(emit, SKIPPED).push(row);
                         return;
                     }
                     match slot.waiting.replace(row.numbered(SeriesId::default())) {

@@ -17,6 +17,7 @@ pub mod event_time;
 mod exact;
 pub mod json;
 pub mod order;
+pub mod payload;
 pub mod protobuf;
 pub mod record;
 pub mod reject;

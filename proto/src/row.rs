@@ -10,6 +10,7 @@ use crate::candle::{Candle, FLAG_NAMES};
 use crate::columns::Names;
 use crate::decimal::{Price, Quantity};
 use crate::event_time::EventTime;
+use crate::payload::Payload;
 use crate::reject::Reject;
 use crate::series::SeriesId;
 use crate::tick::Tick;
@@ -116,6 +117,17 @@ pub const REJECT_COLUMNS: &[Column] = &[
     nullable("last", ColumnType::Price),
     nullable("volume", ColumnType::Quantity),
     nullable("payload", ColumnType::Bytes),
+];
+
+/// The columns of a payload.
+pub const PAYLOAD_COLUMNS: &[Column] = &[
+    column("source", ColumnType::Text),
+    column("instrument", ColumnType::Text),
+    column("time", ColumnType::Time),
+    column("nanos", ColumnType::Nanos),
+    nullable("content_type", ColumnType::Text),
+    nullable("traceparent", ColumnType::Text),
+    column("payload", ColumnType::Bytes),
 ];
 
 /// The values of one column, one per row.
@@ -300,6 +312,19 @@ pub fn reject_values(rejects: &[Reject], names: &Names) -> Vec<Values> {
                 .map(|reject| (!reject.payload.is_empty()).then(|| reject.payload.clone()))
                 .collect(),
         ),
+    ]
+}
+
+/// Gives the values of payloads, in the order of [`PAYLOAD_COLUMNS`].
+pub fn payload_values(payloads: &[Payload], names: &Names) -> Vec<Values> {
+    vec![
+        sources(payloads, names, |payload| Some(payload.series)),
+        instruments(payloads, names, |payload| Some(payload.series)),
+        numbers(payloads, |payload| payload.time.ns()),
+        numbers(payloads, |payload| nanos(payload.time)),
+        texts(payloads, |payload| payload.content_type.clone()),
+        texts(payloads, |payload| payload.traceparent.map(|trace| trace.to_string().into())),
+        Values::Bytes(payloads.iter().map(|payload| Some(payload.bytes.clone())).collect()),
     ]
 }
 

@@ -98,6 +98,7 @@ const fn shown(kind: Kind) -> &'static [&'static str] {
             "flags",
         ],
         Kind::Rejects => &["clock", "component", "reason", "place", "detail"],
+        Kind::Payloads => &["source", "instrument", "time", "content_type", "payload"],
     }
 }
 

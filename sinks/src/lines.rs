@@ -3,10 +3,7 @@
 use dataflows::batch::Rows;
 use dataflows::kind::Kind;
 use proto::columns::Names;
-use proto::row::{
-    CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS, Values, candle_values,
-    reject_values, tick_values,
-};
+use proto::row::{Column, ColumnType, Values};
 
 /// The values of rows with their columns; without the columns that text has no need of.
 #[derive(Debug)]
@@ -22,12 +19,7 @@ pub(crate) fn columns(kind: Kind) -> impl Iterator<Item = Column> {
 
 impl Sheet {
     pub(crate) fn new(rows: &Rows, names: &Names) -> Self {
-        let (all, values) = match rows {
-            Rows::Ticks(rows) => (TICK_COLUMNS, tick_values(rows, names)),
-            Rows::Candles(rows) => (CANDLE_COLUMNS, candle_values(rows, names)),
-            Rows::Rejects(rows) => (REJECT_COLUMNS, reject_values(rows, names)),
-        };
-        let columns = all.iter().copied().zip(values);
+        let columns = rows.kind().columns().iter().copied().zip(rows.values(names));
         let columns = columns.filter(|(column, _)| column.kind != ColumnType::Nanos).collect();
         Self { columns, rows: rows.len() }
     }

@@ -55,6 +55,7 @@ pub(crate) fn epochs(world: &World, kind: Kind, seeds: &Seeds) -> Epochs {
                     tick: None,
                     payload: Vec::new(),
                 }),
+                Rows::Payloads(_) => panic!("a table takes no payloads"),
             }
         }
         epochs.push((clock, vec![rows]));
@@ -71,6 +72,7 @@ fn dump(database: &Database, table: &str, kind: Kind) -> Vec<String> {
         }
         Kind::Ticks => "instrument || ' ' || coalesce(CAST(sequence AS VARCHAR(20)), '-')",
         Kind::Rejects => "id || ' ' || detail",
+        Kind::Payloads => panic!("a table takes no payloads"),
     };
     let mut rows = database.ask(&format!("SELECT {columns} FROM {table}"));
     rows.sort();

@@ -14,6 +14,7 @@ use serde_json::Value;
 /// A context with its own table of series.
 pub(crate) fn context(root: &Path) -> SourceContext {
     SourceContext {
+        job: "test".to_owned(),
         id: "ticks".to_owned(),
         root: root.to_owned(),
         series: SeriesTable::new(),

@@ -52,6 +52,9 @@ pub enum Event {
     },
 }
 
+/// So often a new start reads a log that grows under its hands.
+const CLAIMS_MAX: usize = 100;
+
 /// The log as it was read, and the place of the next record.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -127,6 +130,26 @@ impl Log {
         })
     }
 
+    /// Claims the job for a new start: writes its record behind all others, and gives the log up
+    /// to it with the start's generation. A writer that is to be replaced may add checkpoints
+    /// meanwhile; the log is then read again, so that the new start wins in the end.
+    ///
+    /// # Errors
+    /// When the store fails, or the log grows faster than it can be read.
+    pub fn claim(store: &dyn Store, job: &str, event: &Event) -> Result<(Self, Generation), Fault> {
+        for _ in 0..CLAIMS_MAX {
+            let mut log = Self::read(store, job)?;
+            let generation = log.generation() + 1;
+            if log.put(store, generation, event.clone())? {
+                return Ok((log, generation));
+            }
+        }
+        Err(Fault::stop(
+            store.place("records"),
+            format!("another start of job {job} writes here all the time; stop it first"),
+        ))
+    }
+
     /// Writes the next record.
     ///
     /// # Errors
@@ -137,22 +160,34 @@ impl Log {
         generation: Generation,
         event: Event,
     ) -> Result<(), Fault> {
+        if self.put(store, generation, event)? {
+            return Ok(());
+        }
+        Err(Fault::stop(
+            store.place(&Self::name_of(self.next)),
+            format!(
+                "another start of job {} has written here since; this one (generation \
+                 {generation}) ends. Only one process may run a job",
+                self.job
+            ),
+        ))
+    }
+
+    /// Writes the next record, unless another writer has.
+    fn put(
+        &mut self,
+        store: &dyn Store,
+        generation: Generation,
+        event: Event,
+    ) -> Result<bool, Fault> {
         let (job, number) = (self.job.clone(), self.next);
         let record = Record { format: FORMAT, job, number, generation, event };
-        let name = Self::name_of(number);
-        if !store.put_new(&name, encode(&record)?)? {
-            return Err(Fault::stop(
-                store.place(&name),
-                format!(
-                    "another start of job {} has written here since; this one (generation \
-                     {generation}) ends. Only one process may run a job",
-                    self.job
-                ),
-            ));
+        let is_new = store.put_new(&Self::name_of(number), encode(&record)?)?;
+        if is_new {
+            self.records.push((number, Ok(record)));
+            self.next += 1;
         }
-        self.records.push((number, Ok(record)));
-        self.next += 1;
-        Ok(())
+        Ok(is_new)
     }
 
     /// Gives the name of a record in the store.
@@ -203,4 +238,64 @@ fn parse(bytes: &[u8], job: &str, number: u64) -> Result<Record, String> {
         return Err(format!("is record {}: the files were exchanged", record.number));
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{Event, Log};
+    use crate::fault::Fault;
+    use crate::simulate::store::MemoryStore;
+    use crate::store::Store;
+
+    const JOB: &str = "job";
+
+    fn checkpoint(epoch: u64) -> Event {
+        Event::Checkpoint { epoch, manifest: String::new(), checksum: String::new() }
+    }
+
+    /// A store in which the old writer adds a checkpoint just before the new start's record.
+    #[derive(Debug)]
+    struct Overtaken {
+        store: MemoryStore,
+        old: std::sync::Mutex<(Log, u64)>,
+        is_done: AtomicBool,
+    }
+
+    impl Store for Overtaken {
+        fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<bool, Fault> {
+            if !self.is_done.swap(true, Ordering::Relaxed) {
+                let mut old = self.old.lock().unwrap();
+                let generation = old.1;
+                old.0.append(&self.store, generation, checkpoint(9)).unwrap();
+            }
+            self.store.put_new(name, bytes)
+        }
+        fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+            self.store.get(name)
+        }
+        fn list(&self, folder: &str) -> Result<Vec<String>, Fault> {
+            self.store.list(folder)
+        }
+        fn remove(&self, name: &str) -> Result<(), Fault> {
+            self.store.remove(name)
+        }
+        fn place(&self, name: &str) -> String {
+            self.store.place(name)
+        }
+    }
+
+    #[test]
+    fn a_new_start_wins_over_a_writer_that_goes_on_and_sees_what_it_wrote() {
+        let store = MemoryStore::new();
+        let old = Log::claim(&store, JOB, &Event::Start).unwrap();
+        let store = Overtaken { store, old: old.into(), is_done: AtomicBool::new(false) };
+        let (log, generation) = Log::claim(&store, JOB, &Event::Start).unwrap();
+        assert_eq!((generation, log.records().len()), (2, 3));
+        assert_eq!(log.checkpoints().first().map(|found| found.1), Some(9));
+        let mut old = store.old.lock().unwrap();
+        let refused = old.0.append(&store.store, 1, checkpoint(10)).unwrap_err().to_string();
+        assert!(refused.contains("another start of job job has written here since"), "{refused}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Fingerprints of rows, to notice that an input is not what it was.
 
 use proto::candle::Candle;
+use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::tick::Tick;
 
@@ -30,6 +31,7 @@ pub fn digest(rows: &Rows, rejects: &[Reject], seed: u64) -> u64 {
         Rows::Ticks(ticks) => ticks.iter().fold(upper, |hash, row| step(hash, tick(row))),
         Rows::Candles(candles) => candles.iter().fold(upper, candle),
         Rows::Rejects(rejects) => rejects.iter().fold(upper, reject),
+        Rows::Payloads(payloads) => payloads.iter().fold(upper, payload),
     };
     let lower = rejects.iter().fold(lower, reject);
     u64::from(upper) << 32 | u64::from(lower)
@@ -88,6 +90,11 @@ fn reject(hash: u32, reject: &Reject) -> u32 {
     let hash = bytes(hash, reject.place.as_deref().unwrap_or_default().as_bytes());
     let hash = bytes(hash, &reject.payload);
     step(hash, reject.tick.as_ref().map_or(0, tick))
+}
+
+fn payload(hash: u32, payload: &Payload) -> u32 {
+    let hash = step(hash, payload.time.ns().cast_unsigned());
+    bytes(hash, &payload.bytes)
 }
 
 fn bytes(hash: u32, bytes: &[u8]) -> u32 {

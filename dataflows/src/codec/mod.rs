@@ -7,6 +7,7 @@
 mod candles;
 mod digest;
 mod pack;
+mod payloads;
 mod read;
 mod rejects;
 #[cfg(test)]
@@ -35,6 +36,7 @@ const fn code(kind: Kind) -> u8 {
         Kind::Ticks => 0,
         Kind::Candles => 1,
         Kind::Rejects => 2,
+        Kind::Payloads => 3,
     }
 }
 
@@ -78,6 +80,7 @@ pub fn encode(
             }
         }
         Rows::Rejects(rows) => rejects::write(rows, series, local, &mut packer),
+        Rows::Payloads(rows) => payloads::write(rows, local, &mut packer),
     }
     rejects::write(rejects, series, local, &mut packer);
     packer.flush();
@@ -94,13 +97,7 @@ struct Dictionary {
 impl Dictionary {
     fn of(rows: &Rows, rejects: &[Reject]) -> Self {
         let mut dictionary = Self { series: Vec::new(), locals: Vec::new() };
-        match rows {
-            Rows::Ticks(rows) => rows.iter().for_each(|tick| dictionary.add(tick.series)),
-            Rows::Candles(rows) => rows.iter().for_each(|candle| dictionary.add(candle.series)),
-            Rows::Rejects(rows) => {
-                rows.iter().filter_map(Reject::series).for_each(|id| dictionary.add(id));
-            }
-        }
+        rows.for_each_series(|id| id.into_iter().for_each(|id| dictionary.add(id)));
         rejects.iter().filter_map(Reject::series).for_each(|id| dictionary.add(id));
         dictionary
     }
@@ -200,6 +197,10 @@ fn read(reader: &mut Reader<'_>, table: &SeriesTable) -> Result<(Rows, Vec<Rejec
         Kind::Rejects => {
             let count = reader.count(rows, rejects::BYTES_MIN)?;
             Rows::Rejects(rejects::read(count, &dictionary, reader)?)
+        }
+        Kind::Payloads => {
+            let count = reader.count(rows, payloads::BYTES_MIN)?;
+            Rows::Payloads(payloads::read(count, &dictionary, reader)?)
         }
     };
     let count = reader.count(rejects, rejects::BYTES_MIN)?;

@@ -56,6 +56,8 @@ pub struct Delivery {
 /// What the engine tells a source when it is opened.
 #[derive(Debug, Clone)]
 pub struct SourceContext {
+    /// The name of the job.
+    pub job: String,
     /// The id of the component in the job.
     pub id: String,
     /// Where relative paths start: the folder that `tapeflow` was called in.
@@ -84,6 +86,11 @@ pub struct Range {
 pub trait SourceDefinition: Definition {
     /// Its outputs; the first carries its records, `dead` what could not be decoded.
     fn outputs(&self) -> &'static [Output];
+    /// The outputs of one that is configured so: what it carries can depend on how its messages
+    /// are to be read. As [`SourceDefinition::outputs`] unless it says otherwise.
+    fn outputs_of(&self, _config: &Value) -> &'static [Output] {
+        self.outputs()
+    }
     /// Tells whether it ends by itself, and so whether the job clock is event time.
     fn is_bounded(&self, config: &Value) -> bool;
     /// How it makes good for what was not settled.
@@ -102,10 +109,17 @@ pub trait SourceDefinition: Definition {
     ) -> Result<Box<dyn Source>, Fault>;
 }
 
+/// How long a source that is acknowledged waits for its next record before it lets itself be settled.
+pub const SETTLE_WITHIN: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// A running source. Lives on a thread of its own, which may block in `next`.
 pub trait Source: Send {
     /// Gives the next records; `None` at the end of input. Blocks until there is something, but
     /// looks at `stop` at least every 100 ms and gives `None` when it is set.
+    ///
+    /// One that is acknowledged ([`Promise::Redelivers`]) gives an intake with nothing in it when
+    /// nothing has come for [`SETTLE_WITHIN`]: positions are settled between two calls, and what
+    /// it waits for may be that.
     ///
     /// # Errors
     /// When it cannot go on.

@@ -188,19 +188,17 @@ pub(crate) struct Opened {
 /// Claims the job for this start, and finds out where it goes on.
 pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Opened, Fault> {
     let Backing { disk, store, request, lock } = backing;
-    let mut log = Log::read(store.as_ref(), &plan.name)?;
-    let generation = log.generation() + 1;
     let owners = crate::driver::resume::owners(plan);
-    let was_started = !is_fresh && !log.records().is_empty();
-    let restored = if is_fresh {
+    if is_fresh {
         // Emptied first: behind the record the journal of before would pass for that of this life.
         journal::clear(&disk)?;
-        crash::point("recovery.before_start");
-        log.append(store.as_ref(), generation, Event::Fresh)?;
-        None
-    } else {
-        find(&mut log, store.as_ref(), generation)?
-    };
+    }
+    crash::point("recovery.before_start");
+    let event = if is_fresh { Event::Fresh } else { Event::Start };
+    let (log, generation) = Log::claim(store.as_ref(), &plan.name, &event)?;
+    // From here on nobody else adds to what is read.
+    let was_started = !is_fresh && log.records().len() > 1;
+    let restored = if is_fresh { None } else { find(&log, store.as_ref())? };
     let known = restored.as_ref().map(|restored| restored.manifest.clone());
     let resume = resume(plan, &owners, restored, was_started)?;
     if resume.is_bootstrap {
@@ -225,15 +223,8 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
     Ok(Opened { generation, resume, tail, journal, checkpoints, store, request, lock })
 }
 
-/// Writes the record of this start, so that nobody else adds to what is read next, then finds the
-/// newest checkpoint that is good.
-fn find(
-    log: &mut Log,
-    store: &dyn Store,
-    generation: Generation,
-) -> Result<Option<Restored>, Fault> {
-    crash::point("recovery.before_start");
-    log.append(store, generation, Event::Start)?;
+/// Finds the newest checkpoint that is good; what is damaged is named.
+fn find(log: &Log, store: &dyn Store) -> Result<Option<Restored>, Fault> {
     let (restored, warnings) = newest(store, log)?;
     for warning in &warnings {
         tracing::error!("{warning}; it is not used, an earlier checkpoint is looked for");

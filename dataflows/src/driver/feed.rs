@@ -18,7 +18,7 @@ use proto::event_time::EventTime;
 use proto::reject::Reject;
 use proto::series::SeriesId;
 
-use crate::batch::Rows;
+use crate::batch::{Record, Rows};
 use crate::checkpoint::gather::{Engine, Part, SourceMark};
 use crate::component::sink::Ending;
 use crate::component::source::{Delivery, Position};
@@ -325,19 +325,17 @@ impl Feed {
                     self.give(worker, source, 0, Rows::Ticks(share));
                 }
             }
-            Rows::Candles(candles) => {
-                for (worker, share) in self.stamp.split_by(candles, |c| c.series) {
-                    self.give(worker, source, 0, Rows::Candles(share));
-                }
-            }
-            Rows::Rejects(rejects) => {
-                let series = |reject: &Reject| reject.series();
-                for (worker, share) in
-                    self.stamp.split_by(rejects, |r| series(r).unwrap_or(SeriesId(u32::MAX)))
-                {
-                    self.give(worker, source, 0, Rows::Rejects(share));
-                }
-            }
+            Rows::Candles(rows) => self.split(source, rows),
+            Rows::Rejects(rows) => self.split(source, rows),
+            Rows::Payloads(rows) => self.split(source, rows),
+        }
+    }
+
+    /// Gives rows that need no stamp to the workers that own their series.
+    fn split<T: Record>(&mut self, source: usize, rows: Vec<T>) {
+        let series = |row: &T| row.series().unwrap_or(SeriesId(u32::MAX));
+        for (worker, share) in self.stamp.split_by(rows, series) {
+            self.give(worker, source, 0, T::wrap(share));
         }
     }
 

@@ -7,7 +7,7 @@ use proto::event_time::EventTime;
 use proto::reject::Reject;
 
 use crate::batch::Rows;
-use crate::component::source::{Intake, Position};
+use crate::component::source::{Intake, Position, Promise};
 use crate::driver::feed::{Closing, Feed, Turn};
 use crate::driver::intake::Taken;
 use crate::fault::Fault;
@@ -51,9 +51,21 @@ impl Feed {
         if self.was_last && self.has_nothing() {
             return Turn::Done; // nothing new since the job was run to its end before
         }
+        if is_stopping && self.is_read_again() {
+            return Turn::Done;
+        }
         self.advance_event_clock();
         self.closing = Some(Closing { is_last: !is_stopping, is_end: true });
         Turn::Moved
+    }
+
+    /// Tells whether the next start reads what is in the open epoch again. That epoch is then left
+    /// to it: cut short by the moment of a stop it would have another clock, and so other rejects.
+    fn is_read_again(&self) -> bool {
+        let shared = &self.shared;
+        let mut sources = shared.plan.sources.iter();
+        shared.durability.is_some()
+            && sources.all(|source| source.definition.promise(&source.config) == Promise::Replays)
     }
 
     /// Nothing in, nothing out would look like a result: an archive that was lost or moved must not

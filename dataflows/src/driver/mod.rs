@@ -167,6 +167,7 @@ impl Shared {
 
     pub(crate) fn source_context(&self, id: &str) -> SourceContext {
         SourceContext {
+            job: self.plan.name.clone(),
             id: id.to_owned(),
             root: self.options.root.clone(),
             series: self.series.clone(),

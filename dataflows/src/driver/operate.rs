@@ -14,64 +14,51 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use proto::candle::Candle;
-use proto::reject::Reject;
 use proto::series::{KEY_GROUPS, worker_of};
-use proto::tick::Tick;
 
 use crate::batch::{Batch, Record, Rows};
 use crate::checkpoint::gather::Part;
 use crate::driver::Shared;
-use crate::kind::Kind;
+use crate::kind::{Kind, each_kind};
 use crate::machine::{Emit, Machine};
 use crate::moment::Epoch;
 use crate::port::{Edge, Port};
 
 type Out<T> = OutputBuilder<Epoch, CapacityContainerBuilder<Vec<Batch<T>>>>;
 
-enum AnyOut {
-    Ticks(Out<Tick>),
-    Candles(Out<Candle>),
-    Rejects(Out<Reject>),
-}
+macro_rules! any_out {
+    ($($kind:ident: $type:ty,)*) => {
+        enum AnyOut {
+            $($kind(Out<$type>),)*
+        }
 
-impl AnyOut {
-    fn new<'scope>(
-        builder: &mut OperatorBuilder<'scope, Epoch>,
-        kind: Kind,
-    ) -> (Self, Port<'scope>) {
-        match kind {
-            Kind::Ticks => {
-                let (output, stream) = builder.new_output();
-                (Self::Ticks(Out::from(output)), Port::Ticks(stream))
+        impl AnyOut {
+            fn new<'scope>(
+                builder: &mut OperatorBuilder<'scope, Epoch>,
+                kind: Kind,
+            ) -> (Self, Port<'scope>) {
+                match kind {
+                    $(Kind::$kind => {
+                        let (output, stream) = builder.new_output();
+                        (Self::$kind(Out::from(output)), Port::$kind(stream))
+                    })*
+                }
             }
-            Kind::Candles => {
-                let (output, stream) = builder.new_output();
-                (Self::Candles(Out::from(output)), Port::Candles(stream))
-            }
-            Kind::Rejects => {
-                let (output, stream) = builder.new_output();
-                (Self::Rejects(Out::from(output)), Port::Rejects(stream))
+
+            fn give(&mut self, capability: &Capability<Epoch>, worker: u32, rows: Rows) {
+                match (self, rows) {
+                    $((Self::$kind(out), Rows::$kind(rows)) => {
+                        out.activate().session(capability).give(Batch { worker, rows });
+                    })*
+                    // Emit and outputs are made of the same list of kinds.
+                    _ => debug_assert!(false, "an output of another kind"),
+                }
             }
         }
-    }
-
-    fn give(&mut self, capability: &Capability<Epoch>, worker: u32, rows: Rows) {
-        match (self, rows) {
-            (Self::Ticks(out), Rows::Ticks(rows)) => {
-                out.activate().session(capability).give(Batch { worker, rows });
-            }
-            (Self::Candles(out), Rows::Candles(rows)) => {
-                out.activate().session(capability).give(Batch { worker, rows });
-            }
-            (Self::Rejects(out), Rows::Rejects(rows)) => {
-                out.activate().session(capability).give(Batch { worker, rows });
-            }
-            // Emit and outputs are made of the same list of kinds.
-            _ => debug_assert!(false, "an output of another kind"),
-        }
-    }
+    };
 }
+
+each_kind!(any_out);
 
 /// What the adapter knows of the operator beside its machine.
 pub(crate) struct Place {

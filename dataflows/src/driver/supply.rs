@@ -95,7 +95,7 @@ mod tests {
             let (runs, _) = supply.take(count, 0);
             let ticks = runs.into_iter().flat_map(|run| match run {
                 Rows::Ticks(ticks) => ticks,
-                Rows::Candles(_) | Rows::Rejects(_) => Vec::new(),
+                _ => Vec::new(),
             });
             let before = seen.len();
             seen.extend(ticks.map(|tick| tick.sequence));

@@ -11,10 +11,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Concatenate, Exchange, Input};
 
-use proto::candle::Candle;
-use proto::reject::Reject;
-use proto::series::{KeyGroup, worker_of};
-use proto::tick::Tick;
+use proto::series::worker_of;
 
 use crate::batch::{Batch, Record, Rows};
 use crate::component::operator::OperatorContext;
@@ -24,47 +21,79 @@ use crate::driver::operate::{Place, operate};
 use crate::driver::resume::Resume;
 use crate::fault::Fault;
 use crate::job::plan::{OperatorPlan, Origin, Plan};
-use crate::kind::Kind;
+use crate::kind::{Kind, each_kind};
 use crate::machine::AnyMachine;
 use crate::moment::Epoch;
 use crate::port::{Edge, Port};
 
 type Handle<T> = InputHandle<Epoch, CapacityContainerBuilder<Vec<Batch<T>>>>;
 
-/// The worker's end of one output of a source.
-pub(crate) enum Inlet {
-    Ticks(Handle<Tick>),
-    Candles(Handle<Candle>),
-    Rejects(Handle<Reject>),
+macro_rules! per_kind {
+    ($($kind:ident: $type:ty,)*) => {
+        /// The worker's end of one output of a source.
+        pub(crate) enum Inlet {
+            $($kind(Handle<$type>),)*
+        }
+
+        impl Inlet {
+            /// Sends rows into the epoch under way.
+            pub(crate) fn send(&mut self, worker: u32, rows: Rows) {
+                match (self, rows) {
+                    $((Self::$kind(handle), Rows::$kind(rows)) => {
+                        handle.send_batch(&mut vec![Batch { worker, rows }]);
+                    })*
+                    // A source's intake is checked by the coordinator.
+                    _ => debug_assert!(false, "rows of another kind"),
+                }
+            }
+
+            /// Closes all epochs below `epoch`.
+            pub(crate) fn advance_to(&mut self, epoch: Epoch) {
+                match self {
+                    $(Self::$kind(handle) => handle.advance_to(epoch),)*
+                }
+            }
+        }
+
+        fn inlet(scope: Scope<'_, Epoch>, kind: Kind) -> (Inlet, Port<'_>) {
+            match kind {
+                $(Kind::$kind => {
+                    let (handle, stream) = scope.new_input();
+                    (Inlet::$kind(handle), Port::$kind(exchange(scope, stream)))
+                })*
+            }
+        }
+
+        /// Wraps a machine of any kind into an operator of the scope; gives its outputs.
+        fn operate_any<'scope>(
+            scope: Scope<'scope, Epoch>,
+            inputs: Vec<Port<'scope>>,
+            machine: AnyMachine,
+            place: Place,
+            shared: &Arc<Shared>,
+        ) -> Vec<Port<'scope>> {
+            match machine {
+                $(AnyMachine::$kind(machine) => {
+                    operate(scope, merge(scope, inputs), machine, place, shared.clone())
+                })*
+            }
+        }
+
+        /// The end of all edges that a sink reads.
+        fn drain_any<'scope>(
+            scope: Scope<'scope, Epoch>,
+            inputs: Vec<Port<'scope>>,
+            kind: Kind,
+            to: (usize, Sender<Outlet>),
+        ) {
+            match kind {
+                $(Kind::$kind => drain::<$type>(scope, merge(scope, inputs), to),)*
+            }
+        }
+    };
 }
 
-impl Inlet {
-    /// Sends rows into the epoch under way.
-    pub(crate) fn send(&mut self, worker: u32, rows: Rows) {
-        match (self, rows) {
-            (Self::Ticks(handle), Rows::Ticks(rows)) => {
-                handle.send_batch(&mut vec![Batch { worker, rows }]);
-            }
-            (Self::Candles(handle), Rows::Candles(rows)) => {
-                handle.send_batch(&mut vec![Batch { worker, rows }]);
-            }
-            (Self::Rejects(handle), Rows::Rejects(rows)) => {
-                handle.send_batch(&mut vec![Batch { worker, rows }]);
-            }
-            // A source's intake is checked by the coordinator.
-            _ => debug_assert!(false, "rows of another kind"),
-        }
-    }
-
-    /// Closes all epochs below `epoch`.
-    pub(crate) fn advance_to(&mut self, epoch: Epoch) {
-        match self {
-            Self::Ticks(handle) => handle.advance_to(epoch),
-            Self::Candles(handle) => handle.advance_to(epoch),
-            Self::Rejects(handle) => handle.advance_to(epoch),
-        }
-    }
-}
+each_kind!(per_kind);
 
 /// Which outputs are read by something that leads to a sink: (component, output).
 pub(crate) fn reached(plan: &Plan) -> BTreeMap<(String, usize), bool> {
@@ -117,7 +146,8 @@ pub(crate) fn machines(shared: &Shared, resume: &Resume) -> Result<Vec<Vec<AnyMa
             if let Some(Some((version, groups))) = resume.operators.get(index) {
                 for (group, state) in groups {
                     if worker_of(*group, workers) == worker {
-                        restore(&mut machine, *group, *version, state)
+                        machine
+                            .restore(*group, *version, state)
                             .map_err(|fault| in_operator(&operator.id, &fault))?;
                     }
                 }
@@ -127,19 +157,6 @@ pub(crate) fn machines(shared: &Shared, resume: &Resume) -> Result<Vec<Vec<AnyMa
         shared.plan.operators.iter().enumerate().map(build).collect()
     };
     (0..workers).map(build).collect()
-}
-
-fn restore(
-    machine: &mut AnyMachine,
-    group: KeyGroup,
-    version: u16,
-    state: &[u8],
-) -> Result<(), Fault> {
-    match machine {
-        AnyMachine::Ticks(machine) => machine.restore(group, version, state),
-        AnyMachine::Candles(machine) => machine.restore(group, version, state),
-        AnyMachine::Rejects(machine) => machine.restore(group, version, state),
-    }
 }
 
 fn in_operator(id: &str, fault: &Fault) -> Fault {
@@ -166,7 +183,7 @@ pub(crate) fn wire(
     let mut inlets = Vec::new();
     for source in &plan.sources {
         let mut row = Vec::new();
-        for (number, output) in source.definition.outputs().iter().enumerate() {
+        for (number, output) in source.outputs().iter().enumerate() {
             let (inlet, port) = inlet(scope, output.kind.unwrap_or(Kind::Ticks));
             ports.insert((source.id.clone(), number), port);
             row.push(inlet);
@@ -193,28 +210,14 @@ pub(crate) fn wire(
         };
         let inputs = operator.inputs.iter();
         let inputs: Vec<Port<'_>> = inputs.filter_map(|o| find(&ports, o)).collect();
-        let made = match machine {
-            AnyMachine::Ticks(machine) => {
-                operate(scope, merge(scope, inputs, ticks), machine, place, shared.clone())
-            }
-            AnyMachine::Candles(machine) => {
-                operate(scope, merge(scope, inputs, candles), machine, place, shared.clone())
-            }
-            AnyMachine::Rejects(machine) => {
-                operate(scope, merge(scope, inputs, rejects), machine, place, shared.clone())
-            }
-        };
+        let made = operate_any(scope, inputs, machine, place, shared);
         for (number, port) in made.into_iter().enumerate() {
             ports.insert((operator.id.clone(), number), port);
         }
     }
     for (sink, outlet) in plan.sinks.iter().zip(outlets) {
         let inputs: Vec<Port<'_>> = sink.inputs.iter().filter_map(|o| find(&ports, o)).collect();
-        match sink.kind {
-            Kind::Ticks => drain(scope, merge(scope, inputs, ticks), (worker, outlet.clone())),
-            Kind::Candles => drain(scope, merge(scope, inputs, candles), (worker, outlet.clone())),
-            Kind::Rejects => drain(scope, merge(scope, inputs, rejects), (worker, outlet.clone())),
-        }
+        drain_any(scope, inputs, sink.kind, (worker, outlet.clone()));
     }
     inlets
 }
@@ -226,23 +229,6 @@ fn find<'scope>(
     ports.get(&(origin.id.clone(), origin.output)).cloned()
 }
 
-fn inlet(scope: Scope<'_, Epoch>, kind: Kind) -> (Inlet, Port<'_>) {
-    match kind {
-        Kind::Ticks => {
-            let (handle, stream) = scope.new_input();
-            (Inlet::Ticks(handle), Port::Ticks(exchange(scope, stream)))
-        }
-        Kind::Candles => {
-            let (handle, stream) = scope.new_input();
-            (Inlet::Candles(handle), Port::Candles(exchange(scope, stream)))
-        }
-        Kind::Rejects => {
-            let (handle, stream) = scope.new_input();
-            (Inlet::Rejects(handle), Port::Rejects(exchange(scope, stream)))
-        }
-    }
-}
-
 /// Sends every batch to the worker that it is bound for. All that follows stays on that worker: every
 /// operator is keyed by series, and a series lives where its key group does.
 fn exchange<'scope, T: Record>(
@@ -252,25 +238,16 @@ fn exchange<'scope, T: Record>(
     if scope.peers() == 1 { stream } else { stream.exchange(|batch| u64::from(batch.worker)) }
 }
 
-fn ticks(port: Port<'_>) -> Option<Edge<'_, Tick>> {
-    if let Port::Ticks(edge) = port { Some(edge) } else { None }
-}
-
-fn candles(port: Port<'_>) -> Option<Edge<'_, Candle>> {
-    if let Port::Candles(edge) = port { Some(edge) } else { None }
-}
-
-fn rejects(port: Port<'_>) -> Option<Edge<'_, Reject>> {
-    if let Port::Rejects(edge) = port { Some(edge) } else { None }
-}
-
 /// Opens the ports (lint has checked their kinds) and merges them into one edge.
 fn merge<'scope, T: Record>(
     scope: Scope<'scope, Epoch>,
     ports: Vec<Port<'scope>>,
-    open: impl Fn(Port<'scope>) -> Option<Edge<'scope, T>>,
-) -> Edge<'scope, T> {
-    let mut edges: Vec<Edge<'scope, T>> = ports.into_iter().filter_map(open).collect();
+) -> Edge<'scope, T>
+where
+    Edge<'scope, T>: TryFrom<Port<'scope>>,
+{
+    let mut edges: Vec<Edge<'scope, T>> =
+        ports.into_iter().filter_map(|port| port.try_into().ok()).collect();
     match edges.pop() {
         Some(only) if edges.is_empty() => only,
         last => scope.concatenate(edges.into_iter().chain(last)),

@@ -131,7 +131,7 @@ fn definition(lint: &Lint<'_>, part: &Part) -> Option<&'static dyn Definition> {
 /// Gives the outputs of a component whose type is known.
 fn outputs(lint: &Lint<'_>, part: &Part) -> Option<&'static [Output]> {
     match part.room {
-        Room::Sources => Some(lint.catalog.source(part.name?)?.outputs()),
+        Room::Sources => Some(lint.catalog.source(part.name?)?.outputs_of(&part.config)),
         Room::Operators => Some(lint.catalog.operator(part.name?)?.outputs()),
         Room::Sinks => None,
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::component::Output;
 use crate::component::operator::OperatorDefinition;
 use crate::component::sink::{Guarantee, SinkDefinition};
 use crate::component::source::SourceDefinition;
@@ -110,6 +111,13 @@ pub struct SourcePlan {
     pub ack: Ack,
     /// What happens if it has changed since the checkpoint that the job goes on from.
     pub on_change: OnChange,
+}
+
+impl SourcePlan {
+    /// Its outputs, as it is configured.
+    pub fn outputs(&self) -> &'static [Output] {
+        self.definition.outputs_of(&self.config)
+    }
 }
 
 /// An operator of the plan.

@@ -15,9 +15,7 @@ use crate::batch::Rows;
 use crate::catalog::Catalog;
 use crate::codec;
 use crate::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
-use crate::component::source::{
-    Delivery, Intake, Position, Promise, Source, SourceContext, SourceDefinition,
-};
+use crate::component::source::{Delivery, Intake, Position, Promise, Source, SourceContext};
 use crate::driver::durable::Backing;
 use crate::fault::Fault;
 use crate::job::plan::{Origin, Plan, SinkPlan, SourcePlan};
@@ -198,7 +196,7 @@ impl<'job> Script<'job> {
 
     fn feed(&mut self, source: usize, records: &[Value]) -> Result<(), String> {
         let table = SeriesTable::new();
-        let kind = self.plan.sources.get(source).map_or(Kind::Ticks, |s| first_kind(s.definition));
+        let kind = self.plan.sources.get(source).map_or(Kind::Ticks, first_kind);
         let rows = verdict::rows_of(kind, records, &table)?;
         self.hand_in(source, &rows, &[], &table)
     }
@@ -208,7 +206,9 @@ impl<'job> Script<'job> {
         let table = SeriesTable::new();
         let id = self.plan.sources.get(source).map(|plan| plan.id.clone()).unwrap_or_default();
         let root = self.root.to_owned();
-        let context = SourceContext { id, root, series: table.clone(), range: None, threads: 1 };
+        let job = self.plan.name.clone();
+        let context =
+            SourceContext { job, id, root, series: table.clone(), range: None, threads: 1 };
         let opened = definition.open(with, None, context);
         let mut file = opened.map_err(|fault| fault.to_string())?;
         let stop = AtomicBool::new(false);
@@ -260,14 +260,14 @@ impl<'job> Script<'job> {
     }
 }
 
-fn first_kind(definition: &dyn SourceDefinition) -> Kind {
-    definition.outputs().first().and_then(|output| output.kind).unwrap_or(Kind::Ticks)
+fn first_kind(source: &SourcePlan) -> Kind {
+    source.outputs().first().and_then(|output| output.kind).unwrap_or(Kind::Ticks)
 }
 
 /// What an output of the job carries.
 fn kind_of(job: &Plan, origin: &Origin) -> Kind {
     if let Some(source) = job.sources.iter().find(|source| source.id == origin.id) {
-        let output = source.definition.outputs().get(origin.output);
+        let output = source.outputs().get(origin.output);
         return output.and_then(|output| output.kind).unwrap_or(Kind::Ticks);
     }
     let operator = job.operators.iter().find(|operator| operator.id == origin.id);

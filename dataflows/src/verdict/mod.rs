@@ -9,7 +9,7 @@ mod read;
 mod value;
 
 use proto::columns::Names;
-use proto::row::{Column, ColumnType, Values, candle_values, reject_values, tick_values};
+use proto::row::{Column, ColumnType, Values};
 use proto::series::SeriesTable;
 use serde_json::{Map, Value};
 
@@ -33,11 +33,7 @@ pub fn columns(kind: Kind) -> impl Iterator<Item = &'static Column> {
 pub fn objects(runs: Vec<Rows>, table: &SeriesTable) -> Vec<Map<String, Value>> {
     let names = Names::new(table.clone());
     let Some(rows) = order::canonical(runs, &names) else { return Vec::new() };
-    let values = match &rows {
-        Rows::Ticks(rows) => tick_values(rows, &names),
-        Rows::Candles(rows) => candle_values(rows, &names),
-        Rows::Rejects(rows) => reject_values(rows, &names),
-    };
+    let values = rows.values(&names);
     let columns: Vec<(&Column, Values)> = rows.kind().columns().iter().zip(values).collect();
     let object = |row: usize| {
         let columns = columns.iter().filter(|(column, _)| column.kind != ColumnType::Nanos);

@@ -3,13 +3,14 @@
 use proto::candle::{Basis, Candle, Ohlc, Reason};
 use proto::decimal::{Price, Quantity};
 use proto::event_time::EventTime;
+use proto::payload::Payload;
 use proto::row::Column;
 use proto::series::{SeriesId, SeriesTable};
 use proto::tick::Tick;
 use proto::timeframe::Timeframe;
 use serde_json::Value;
 
-use super::value::{canonical, days, flags, named, reason};
+use super::value::{bytes, canonical, days, flags, named, reason};
 use crate::batch::Rows;
 use crate::kind::Kind;
 
@@ -20,6 +21,7 @@ pub(crate) const fn required(kind: Kind) -> &'static [&'static str] {
         Kind::Candles => {
             &["source", "instrument", "timeframe", "start", "open", "high", "low", "close"]
         }
+        Kind::Payloads => &["source", "instrument", "time", "payload"],
         Kind::Rejects => &[],
     }
 }
@@ -43,6 +45,10 @@ pub fn rows_of(kind: Kind, records: &[Value], table: &SeriesTable) -> Result<Row
             .map(|(at, record)| record.candle(table).map_err(|error| numbered((at, error))))
             .collect::<Result<_, _>>()
             .map(Rows::Candles),
+        Kind::Payloads => records()
+            .map(|(at, record)| record.payload(table).map_err(|error| numbered((at, error))))
+            .collect::<Result<_, _>>()
+            .map(Rows::Payloads),
         Kind::Rejects => Err("rejects are made by the job and cannot be fed".to_owned()),
     }
 }
@@ -132,6 +138,18 @@ impl Record<'_> {
             volume: volume.unwrap_or_default(),
             watermark: EventTime::MIN,
             flags,
+        })
+    }
+
+    fn payload(&self, table: &SeriesTable) -> Result<Payload, String> {
+        self.check_keys()?;
+        let traceparent = self.read("traceparent", |text| text.parse().ok())?;
+        Ok(Payload {
+            series: self.series(table)?,
+            time: self.required("time", |text| text.parse().ok())?,
+            content_type: self.read("content_type", |text| Some(text.into()))?,
+            traceparent,
+            bytes: self.required("payload", bytes)?,
         })
     }
 

@@ -109,3 +109,11 @@ fn expected(column: &Column) -> &'static str {
 pub(super) fn reason(text: &str) -> Option<Reason> {
     named(text)
 }
+
+/// Reads bytes in hexadecimal.
+pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let pairs = digits?;
+    let byte = |pair: &[u32]| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok();
+    pairs.chunks(2).map(byte).collect()
+}

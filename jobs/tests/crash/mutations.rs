@@ -146,7 +146,8 @@ fn whatever_is_damaged_is_refused_by_name_or_not_used() {
     let expected = tables(&undisturbed.path().join("tables.db"));
     let killed = World::new(JOB);
     // Twice, so that there are segments and records of several starts.
-    assert!(killed.crash(1, "checkpoint.after_record", 2));
+    // The first checkpoint is never the last one, so that the second start has one to take.
+    assert!(killed.crash(1, "checkpoint.after_record", 1));
     assert!(killed.crash(2, "checkpoint.after_record", 1));
     let kept = files(killed.path());
     let (count, seed) = (number("TAPEFLOW_MUTATIONS", 500), number("TAPEFLOW_SEED", 1));

@@ -80,12 +80,12 @@ pub(crate) fn cuts() -> impl Strategy<Value = Vec<bool>> {
 
 /// A record whose series can be renamed and that a machine can take.
 pub(crate) trait Sample: Record + Clone {
-    fn series(&mut self) -> &mut SeriesId;
+    fn number(&mut self) -> &mut SeriesId;
     fn machine(machine: AnyMachine) -> Box<dyn Machine<Self>>;
 }
 
 impl Sample for Tick {
-    fn series(&mut self) -> &mut SeriesId {
+    fn number(&mut self) -> &mut SeriesId {
         &mut self.series
     }
     fn machine(machine: AnyMachine) -> Box<dyn Machine<Self>> {
@@ -95,7 +95,7 @@ impl Sample for Tick {
 }
 
 impl Sample for Candle {
-    fn series(&mut self) -> &mut SeriesId {
+    fn number(&mut self) -> &mut SeriesId {
         &mut self.series
     }
     fn machine(machine: AnyMachine) -> Box<dyn Machine<Self>> {
@@ -160,8 +160,8 @@ impl<T: Sample> Cluster<T> {
         let mut shares = vec![Vec::new(); workers];
         for row in &step.rows {
             let mut row = row.clone();
-            let (source, instrument) = SERIES[row.series().index()];
-            *row.series() = self.numbers[row.series().index()];
+            let (source, instrument) = SERIES[row.number().index()];
+            *row.number() = self.numbers[row.number().index()];
             shares[worker_of(key_group(source, instrument), workers)].push(row);
         }
         let (clock, is_last) = (step.clock, step.is_last);
@@ -238,7 +238,7 @@ pub(crate) fn run<T: Sample>(
 pub(crate) fn all<T: Sample>(results: &[Vec<Rows>], port: usize) -> Vec<T> {
     let mut rows: Vec<T> =
         results.iter().flat_map(|epoch| T::unwrap(epoch[port].clone()).unwrap()).collect();
-    rows.sort_by_key(|row| *row.clone().series());
+    rows.sort_by_key(|row| *row.clone().number());
     rows
 }
 

@@ -161,7 +161,7 @@ impl SinkDefinition for Archive {
     }
 
     fn takes(&self) -> &'static [Kind] {
-        Kind::ALL
+        Kind::STORED
     }
 
     fn within(&self, config: &Value, _: &str) -> Option<Value> {
@@ -179,6 +179,7 @@ impl SinkDefinition for Archive {
             Kind::Ticks => Box::new(sink::ArchiveSink::<Tick>::open(&config, context)?),
             Kind::Candles => Box::new(sink::ArchiveSink::<Candle>::open(&config, context)?),
             Kind::Rejects => Box::new(sink::ArchiveSink::<Reject>::open(&config, context)?),
+            Kind::Payloads => return Err(Fault::defect(path, "an archive takes no payloads")),
         })
     }
 }

@@ -9,7 +9,7 @@ use proto::candle::Candle;
 use proto::columns::{self, Detail, LayoutError, Names};
 use proto::event_time::EventTime;
 use proto::reject::Reject;
-use proto::series::{SeriesId, SeriesTable};
+use proto::series::SeriesTable;
 use proto::tick::Tick;
 use proto::timeframe::Timeframe;
 
@@ -25,7 +25,6 @@ pub(super) trait Stored: Record + Clone {
     const FILE: &'static str;
     /// The folders, unless the job says otherwise.
     const PARTITION: &'static [PartitionBy];
-    fn series(&self) -> Option<SeriesId>;
     /// What decides the day, and whether the row lies in a range.
     fn time(&self) -> EventTime;
     fn timeframe(&self) -> Option<Timeframe> {
@@ -65,10 +64,6 @@ const fn micros(time: EventTime) -> EventTime {
 impl Stored for Candle {
     const FILE: &'static str = "candles.parquet";
     const PARTITION: &'static [PartitionBy] = &[PartitionBy::Timeframe, PartitionBy::Day];
-
-    fn series(&self) -> Option<SeriesId> {
-        Some(self.series)
-    }
 
     fn time(&self) -> EventTime {
         self.start
@@ -137,10 +132,6 @@ impl Stored for Tick {
     const PARTITION: &'static [PartitionBy] =
         &[PartitionBy::Day, PartitionBy::Source, PartitionBy::Instrument];
 
-    fn series(&self) -> Option<SeriesId> {
-        Some(self.series)
-    }
-
     fn time(&self) -> EventTime {
         self.time
     }
@@ -205,10 +196,6 @@ impl Stored for Tick {
 impl Stored for Reject {
     const FILE: &'static str = "rejects.parquet";
     const PARTITION: &'static [PartitionBy] = &[PartitionBy::Day];
-
-    fn series(&self) -> Option<SeriesId> {
-        Self::series(self)
-    }
 
     fn time(&self) -> EventTime {
         self.clock

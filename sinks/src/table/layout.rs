@@ -1,5 +1,6 @@
 //! The SQL of a table: names, types, keys, upserts and replacements, for both dialects.
 
+use dataflows::fault::Fault;
 use dataflows::kind::Kind;
 use proto::row::{CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS};
 
@@ -70,7 +71,7 @@ pub(super) struct Layout {
 const ID: Column = Column { name: "id", kind: ColumnType::Text, nullable: false };
 
 impl Layout {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind) -> Result<Self, Fault> {
         let (columns, key, time): (Vec<Column>, &[&str], _) = match kind {
             Kind::Ticks => (
                 TICK_COLUMNS.to_vec(),
@@ -87,9 +88,15 @@ impl Layout {
                 &["id"],
                 ("clock", ColumnType::Time),
             ),
+            Kind::Payloads => {
+                return Err(Fault::defect(
+                    "sinks.table",
+                    "payloads have no key to tell them apart",
+                ));
+            }
         };
         let time = Column { name: time.0, kind: time.1, nullable: false };
-        Self { kind, columns, key, time }
+        Ok(Self { kind, columns, key, time })
     }
 
     /// Statements that make the table, or the temporary one that rows are staged in.
@@ -169,7 +176,7 @@ impl Layout {
                 ]
             }
             // When a reject was made says nothing of when its record happened: only added to.
-            Kind::Rejects => vec![format!(
+            Kind::Rejects | Kind::Payloads => vec![format!(
                 "INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {staged} \
                  WHERE true {}",
                 self.on_conflict()

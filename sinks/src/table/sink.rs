@@ -72,7 +72,7 @@ impl TableSink {
             .enable_all()
             .build()
             .map_err(|error| Fault::stop(&path, format!("no thread for the database: {error}")))?;
-        let layout = Layout::new(context.kind);
+        let layout = Layout::new(context.kind)?;
         let is_durable = context.durable.is_some() && context.replace.is_none();
         let restored = context.durable.as_ref().and_then(|durable| durable.restored.as_ref());
         let saved = restored.map(|(epoch, bytes)| restore(&path, *epoch, bytes)).transpose()?;
@@ -161,6 +161,7 @@ impl TableSink {
                 let ids = Values::Text(ids.collect::<Vec<Option<Arc<str>>>>());
                 std::iter::once(ids).chain(reject_values(&rejects, &self.names)).collect()
             }
+            rows @ Rows::Payloads(_) => rows.values(&self.names),
         }
     }
 

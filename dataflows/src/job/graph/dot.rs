@@ -34,6 +34,7 @@ pub fn draw(plan: &Plan) -> String {
             Kind::Ticks => "#2563eb",
             Kind::Candles => "#d97706",
             Kind::Rejects => "#dc2626",
+            Kind::Payloads => "#059669",
         };
         let label = escape(&arrow.label());
         add_line!(

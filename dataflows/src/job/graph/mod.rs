@@ -102,7 +102,7 @@ impl Picture {
 
 /// Gives the name of a port if its component has several.
 fn port(plan: &Plan, origin: &Origin) -> Option<&'static str> {
-    let of_sources = plan.sources.iter().map(|s| (&s.id, s.definition.outputs()));
+    let of_sources = plan.sources.iter().map(|s| (&s.id, s.outputs()));
     let of_operators = plan.operators.iter().map(|o| (&o.id, o.definition.outputs()));
     let outputs: Option<&'static [Output]> =
         of_sources.chain(of_operators).find(|(id, _)| **id == origin.id).map(|(_, o)| o);

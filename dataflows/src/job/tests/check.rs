@@ -212,7 +212,7 @@ impl Run<'_> {
             self.report(lint, ("feed", value.place), message, suggest::hint(id, ids()));
             return None;
         };
-        let kind = plan.definition.outputs().first().and_then(|output| output.kind);
+        let kind = plan.outputs().first().and_then(|output| output.kind);
         match (given(step, "records"), given(step, "file")) {
             (Some(records), None) => {
                 if let Some(with) = step.get("with") {
@@ -305,7 +305,7 @@ impl Run<'_> {
             return Some((ExpectPlace::Sink(at), sink.kind));
         }
         let of_source = sources.iter().find(|source| source.id == id);
-        let of_source = of_source.map(|source| (source.definition.outputs(), None));
+        let of_source = of_source.map(|source| (source.outputs(), None));
         let of_operator = operators.iter().find(|operator| operator.id == id);
         let of_operator = of_operator.map(|o| (o.definition.outputs(), Some(o.kind)));
         let Some((outputs, input)) = of_source.or(of_operator) else {
