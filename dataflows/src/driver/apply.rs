@@ -251,6 +251,7 @@ impl Apply {
             self.checkpointed = epoch;
         }
         self.shared.gate.applied(self.index, epoch);
+        self.shared.release_applied();
         Ok(())
     }
 

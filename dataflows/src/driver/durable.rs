@@ -19,7 +19,6 @@ use crate::driver::checkpointing::Parcel;
 use crate::driver::journaling::Order;
 use crate::driver::mark::{Cuts, Mark};
 use crate::driver::resume::{Resume, resume};
-use crate::driver::settle::Settle;
 use crate::fault::Fault;
 use crate::job::plan::Plan;
 use crate::journal::{self, Header, Tail};
@@ -155,7 +154,6 @@ pub(crate) struct Durability {
     /// A checkpoint covers it.
     pub(crate) checkpointed: Mark,
     pub(crate) cuts: Cuts,
-    pub(crate) settle: Settle,
     pub(crate) orders: Sender<Order>,
     pub(crate) parcels: Sender<Parcel>,
     pub(crate) request: Option<PathBuf>,
@@ -236,7 +234,6 @@ impl Opened {
     /// Makes what the threads share.
     pub(crate) fn share(
         &self,
-        plan: &Plan,
         keeps_all: bool,
         orders: Sender<Order>,
         parcels: Sender<Parcel>,
@@ -251,7 +248,6 @@ impl Opened {
             journaled: Mark::new(self.last()),
             checkpointed: Mark::new(self.resume.base),
             cuts: Cuts::default(),
-            settle: Settle::new(plan.sources.iter().map(|source| source.ack)),
             orders,
             parcels,
             request: self.request.clone(),

@@ -106,6 +106,8 @@ pub(crate) struct SourceFeed {
     pub(super) supply: Supply,
     position: Option<Position>,
     pub(super) seen: Seen,
+    /// It has handed in something since the epoch before.
+    has_moved: bool,
 }
 
 impl SourceFeed {
@@ -256,13 +258,16 @@ impl Feed {
         }
         self.admit(source, intake.rows, intake.rejects);
         self.stand(source, position);
+        if let Some(feed) = self.sources.get_mut(source) {
+            feed.has_moved = true;
+        }
         Ok(())
     }
 
     /// Tells whether nothing has come since the epoch before: no record, and no message that was
     /// delivered again and has to be acknowledged.
     pub(super) fn has_nothing(&self) -> bool {
-        self.records == 0 && self.items.is_empty()
+        self.records == 0 && !self.sources.iter().any(|source| source.has_moved)
     }
 
     /// A source stands at `position` now.
@@ -354,6 +359,11 @@ impl Feed {
         self.records = 0;
         self.was_last = closing.is_last;
         self.minted = self.shared.clock.monotonic();
+        for (number, feed) in self.sources.iter_mut().enumerate() {
+            if let (true, Some(position)) = (std::mem::take(&mut feed.has_moved), &feed.position) {
+                self.shared.settle.note(number, self.epoch, position.clone());
+            }
+        }
         self.note(closing);
         self.shared.moments.record(Moment {
             epoch: self.epoch,
@@ -379,9 +389,6 @@ impl Feed {
         let Some(durability) = &shared.durability else { return };
         let items = std::mem::take(&mut self.items);
         if self.again.is_none() {
-            for item in &items {
-                durability.settle.note(item.source as usize, self.epoch, item.position.clone());
-            }
             let (epoch, clock, is_last) = (self.epoch, self.clock, closing.is_last);
             // A journal that has ended has failed, and with it the run.
             drop(durability.orders.send(Order::Entry(Entry { epoch, clock, is_last, items })));

@@ -51,12 +51,14 @@ use crate::component::sink::{Ending, SinkReport};
 use crate::component::source::{Promise, Range, Source, SourceContext};
 use crate::fault::Fault;
 use crate::job::plan::{ClockSource, Plan};
+use crate::job::promise::Ack;
 use crate::moment::{Epoch, Moments};
 
 use durable::{Backing, Durability, Start};
 use feed::Feed;
 use gate::Gate;
 use prepare::{Keepers, Run};
+use settle::Settle;
 use status::Status;
 
 /// What a run is given beside its plan.
@@ -156,6 +158,7 @@ pub(crate) struct Shared {
     pub(crate) is_event_clock: bool,
     /// The epoch that the run goes on behind; 0: it starts from nothing.
     pub(crate) base: Epoch,
+    pub(crate) settle: Settle,
     /// Of a durable run.
     pub(crate) durability: Option<Durability>,
 }
@@ -173,6 +176,16 @@ impl Shared {
             series: self.series.clone(),
             range: self.options.read.clone(),
             threads: self.options.threads,
+        }
+    }
+
+    /// Lets go what waits for all sinks; of a durable run, what the journal has, too: a sink that
+    /// promises nothing does not wait for it.
+    pub(crate) fn release_applied(&self) {
+        if self.settle.waits_for(Ack::Applied) {
+            let journaled = self.durability.as_ref().map(|durability| durability.journaled.get());
+            let applied = self.gate.least();
+            self.settle.release(Ack::Applied, journaled.map_or(applied, |j| j.min(applied)));
         }
     }
 
