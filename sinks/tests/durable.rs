@@ -66,6 +66,7 @@ impl Job<'_> {
             kind: self.kind,
             replace: None,
             durable: Some(durable),
+            health: Arc::default(),
         };
         definition.open(&self.config, context)
     }

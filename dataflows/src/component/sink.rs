@@ -1,12 +1,14 @@
 //! The seam of sinks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proto::series::SeriesTable;
 use serde_json::Value;
 
 use crate::batch::Rows;
 use crate::component::Definition;
+use crate::component::health::Health;
 use crate::component::source::Range;
 use crate::fault::Fault;
 use crate::kind::Kind;
@@ -41,6 +43,8 @@ pub struct SinkContext {
     /// A run that survives crashes; none: one without journal and checkpoints, which starts at
     /// epoch 1 and remembers nothing.
     pub durable: Option<Durable>,
+    /// Where it says whether its connection stands.
+    pub health: Arc<Health>,
 }
 
 /// Counts the starts of a job, upwards: who writes with a lower one than what is there was

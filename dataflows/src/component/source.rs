@@ -1,6 +1,7 @@
 //! The seam of sources.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proto::event_time::EventTime;
 use proto::series::SeriesTable;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::batch::Rows;
+use crate::component::health::Health;
 use crate::component::{Definition, Output};
 use crate::fault::Fault;
 
@@ -76,6 +78,8 @@ pub struct SourceContext {
     pub range: Option<Range>,
     /// How many threads the source may keep busy for decoding.
     pub threads: usize,
+    /// Where it says whether its connection stands.
+    pub health: Arc<Health>,
 }
 
 /// The part of the past that a backfill wants.

@@ -91,6 +91,7 @@ fn open_one(
             .durability
             .as_ref()
             .map(|durability| Durable { generation: durability.generation, restored }),
+        health: shared.status.health(&plan.id),
     };
     let mut sink = open(index, plan, context)?;
     if let Some(applied) = is_restored.then(|| sink.applied()).transpose()?.flatten()

@@ -176,6 +176,7 @@ impl Shared {
             series: self.series.clone(),
             range: self.options.read.clone(),
             threads: self.options.threads,
+            health: self.status.health(id),
         }
     }
 

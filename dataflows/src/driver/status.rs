@@ -1,10 +1,11 @@
 //! What can be seen of a run from outside: counters, progress, the first failure.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::event_time::EventTime;
 
+use crate::component::health::Health;
 use crate::driver::SourceReport;
 use crate::fault::Fault;
 use crate::job::plan::Plan;
@@ -28,6 +29,8 @@ pub struct Status {
     /// Names (`candles.closed`) and counts, in the order of the plan.
     outputs: Vec<(String, AtomicU64)>,
     sinks: Vec<(String, AtomicU64)>,
+    /// What the sources and sinks say of themselves, by their ids.
+    health: Vec<(String, Arc<Health>)>,
     epochs: AtomicU64,
     clock: AtomicI64,
     failed: AtomicBool,
@@ -48,7 +51,10 @@ impl Status {
             let id = &operator.id;
             operator.definition.outputs().iter().map(move |output| format!("{id}.{}", output.name))
         });
+        let sources = plan.sources.iter().map(|source| &source.id);
+        let ids = sources.chain(plan.sinks.iter().map(|sink| &sink.id));
         Self {
+            health: ids.map(|id| (id.clone(), Arc::default())).collect(),
             sources: plan.sources.iter().map(|plan| source(&plan.id)).collect(),
             outputs: outputs.map(|name| (name, AtomicU64::new(0))).collect(),
             sinks: plan.sinks.iter().map(|sink| (sink.id.clone(), AtomicU64::new(0))).collect(),
@@ -57,6 +63,12 @@ impl Status {
             failed: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
+    }
+
+    /// What the source or sink with this id says of its connection.
+    pub fn health(&self, id: &str) -> Arc<Health> {
+        let own = self.health.iter().find(|(other, _)| other == id);
+        own.map(|(_, health)| health.clone()).unwrap_or_default()
     }
 
     pub(crate) fn count_intake(&self, source: usize, records: usize, rejects: usize) {
