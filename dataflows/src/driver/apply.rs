@@ -241,6 +241,7 @@ impl Apply {
             return Ok(()); // nothing more is applied, the sink will take back what is not whole
         }
         self.shared.status.count_sink(self.index, runs.iter().map(Rows::len).sum());
+        self.shared.check_lease()?;
         crash::point("sink.before_apply");
         self.sink.apply(Sealed { moment, runs })?;
         crash::point("sink.after_apply");

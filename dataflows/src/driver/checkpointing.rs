@@ -53,6 +53,7 @@ impl Checkpointer {
         let Some(durability) = &shared.durability else { return Ok(()) };
         while self.whole.first().is_some_and(|w| w.epoch <= durability.journaled.get()) {
             let whole = self.whole.remove(0);
+            shared.check_lease()?;
             let manifest = self.writer.write(&whole)?;
             tracing::debug!(epoch = whole.epoch, bytes = manifest.bytes(), "checkpoint");
             durability.cuts.forget(whole.epoch);

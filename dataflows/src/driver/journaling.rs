@@ -61,6 +61,7 @@ impl Keeper {
         if self.unsynced == 0 {
             return Ok(());
         }
+        shared.check_lease()?;
         let epoch = self.writer.sync()?;
         self.unsynced = 0;
         durability.journaled.set(epoch);

@@ -61,6 +61,17 @@ pub struct RunConfig {
     pub epochs_in_flight_max: u64,
     /// Where the job clock comes from.
     pub clock: ClockSource,
+    /// What processes that wait for one another agree by.
+    pub lease: Option<LeaseConfig>,
+}
+
+/// A lease on running a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// The server that keeps it: `postgres://…` or `redis://…`.
+    pub url: String,
+    /// After so long without a sign of life it passes to another process.
+    pub ttl: Duration,
 }
 
 impl Default for RunConfig {
@@ -71,6 +82,7 @@ impl Default for RunConfig {
             epoch_every: Duration::from_millis(20),
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
+            lease: None,
         }
     }
 }

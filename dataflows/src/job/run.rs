@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
-use crate::job::plan::{ClockSource, RunConfig};
+use crate::job::plan::{ClockSource, LeaseConfig, RunConfig};
 
 /// How a job is run. Nothing here changes what it computes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,26 @@ pub(crate) struct RunFile {
     epochs_in_flight: u64,
     /// Where the job clock comes from.
     clock: ClockFile,
+    /// A lease on running the job: one process has it, others wait for it with `--standby`.
+    lease: Option<LeaseFile>,
+}
+
+/// A lease on running a job. Whoever has it renews it three times within its time; when it has
+/// run out, a process that waits takes over from the last checkpoint and the journal, and whatever the
+/// old one still writes is refused.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LeaseFile {
+    /// The server that keeps it: `postgres://user@host/database` (table `_tapeflow_leases`) or
+    /// `redis://host`.
+    url: String,
+    /// After so long without a sign of life another process takes over.
+    #[serde(default = "five_seconds")]
+    ttl: Duration,
+}
+
+const fn five_seconds() -> Duration {
+    Duration::from_seconds(5)
 }
 
 /// When an epoch closes: at whichever comes first.
@@ -54,6 +74,7 @@ impl Default for RunFile {
             epoch: EpochFile::default(),
             epochs_in_flight: plan.epochs_in_flight_max,
             clock: ClockFile::Auto,
+            lease: None,
         }
     }
 }
@@ -82,6 +103,10 @@ impl RunFile {
                 ClockFile::Event => ClockSource::Event,
                 ClockFile::Wall => ClockSource::Wall,
             },
+            lease: self
+                .lease
+                .as_ref()
+                .map(|lease| LeaseConfig { url: lease.url.clone(), ttl: lease.ttl.into() }),
         }
     }
 }

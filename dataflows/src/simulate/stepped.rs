@@ -116,7 +116,7 @@ impl Stepped {
         is_scripted: bool,
     ) -> Result<Self, Fault> {
         let options = Options::default();
-        let opened = durable::open(plan, backing, false)?;
+        let opened = durable::open(plan, backing, false, false)?;
         let status = Arc::new(Status::new(plan));
         let (run, keepers) = Run::prepare(plan, options, Some(opened), status, clock)?;
         let Run { shared, resume, again } = run;

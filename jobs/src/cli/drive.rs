@@ -18,6 +18,7 @@ use proto::event_time::EventTime;
 
 use crate::cli::Session;
 use crate::cli::failure::Failure;
+use crate::lease::Keeper;
 
 /// What a run is given beside its plan.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Drive {
     pub(crate) start: Start,
     /// Where it keeps itself, if that is not what the job says.
     pub(crate) backing: Option<Backing>,
+    /// Where processes wait for one another: whether this one waits.
+    pub(crate) lease: Option<bool>,
     /// Whether it keeps the records of every source.
     pub(crate) is_recording: bool,
     /// A recording in the place of the sources, and how fast it goes.
@@ -69,8 +72,25 @@ impl Drive {
         let (start, is_recording) = (self.start, self.is_recording);
         let (backing, recording) = (self.backing, self.recording);
         let variable = |name: &str| std::env::var(name).ok();
-        let options =
-            Options { root, range, read, enough, stop, threads, start, is_recording, variable };
+        let keeper = match (&plan.run.lease, self.lease) {
+            (Some(config), Some(waits)) => Some(
+                Keeper::take(config, &plan.name, waits, &stop)
+                    .map_err(|fault| Failure::of(&fault, &plan.secrets))?,
+            ),
+            _ => None,
+        };
+        let options = Options {
+            root,
+            range,
+            read,
+            enough,
+            stop,
+            threads,
+            start,
+            is_recording,
+            lease: keeper.as_ref().map(Keeper::lease),
+            variable,
+        };
         let status = Arc::new(Status::new(plan));
         let outcome = thread::scope(|scope| {
             let worker = scope.spawn(|| match (backing, &recording) {

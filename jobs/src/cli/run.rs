@@ -28,6 +28,9 @@ pub(crate) struct Run {
     /// removed
     #[arg(long)]
     fresh: bool,
+    /// Wait until no other process runs the job, then take over; the job names a `lease`
+    #[arg(long)]
+    standby: bool,
     /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -39,9 +42,19 @@ impl Run {
         if let Some(workers) = self.workers {
             plan.run.workers = usize::from(workers);
         }
+        if self.standby && plan.run.lease.is_none() {
+            let text = "--standby: the job names no lease to wait for; give it `run: { lease: \
+                        { url: … } }`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let started = Instant::now();
-        let report = Drive { root: self.root, start: start(self.fresh), ..Drive::default() }
-            .run(&plan, session)?;
+        let drive = Drive {
+            root: self.root,
+            start: start(self.fresh),
+            lease: Some(self.standby),
+            ..Drive::default()
+        };
+        let report = drive.run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 }
