@@ -8,3 +8,5 @@ pub mod catalog;
 pub mod cli;
 pub mod query;
 pub mod shipped;
+
+mod watch;

@@ -56,6 +56,11 @@ impl Keeper {
         self.unsynced
     }
 
+    /// How many bytes wait for a sync.
+    pub(crate) fn pending(&self) -> u64 {
+        self.writer.pending()
+    }
+
     /// Makes everything durable that was taken, and lets go what waits for that.
     pub(crate) fn sync(&mut self, durability: &Durability) -> Result<(), Fault> {
         if self.unsynced == 0 {
@@ -106,8 +111,13 @@ fn keep(shared: &Shared, mut keeper: Keeper, orders: &Receiver<Order>) -> Result
                 Err(RecvTimeoutError::Disconnected) => goes_on = false,
             }
         }
+        let (bytes, begun) = (keeper.pending(), shared.clock.monotonic());
         keeper.sync(durability)?;
-        synced = Some(shared.clock.monotonic());
+        let now = shared.clock.monotonic();
+        if bytes > 0 {
+            shared.status.count_sync(bytes, now.saturating_sub(begun));
+        }
+        synced = Some(now);
         if !goes_on {
             break;
         }

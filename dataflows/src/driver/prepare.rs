@@ -72,6 +72,8 @@ impl Run {
             base: 0,
             durability: None,
         };
+        let is_resumed = opened.as_ref().is_some_and(|opened| opened.last() > 0);
+        shared.status.set_series(&shared.series, is_resumed);
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
             let resume = resume(plan, &owners, None, false)?;
@@ -86,7 +88,7 @@ impl Run {
         let durability = opened.share(plan, shared.options.is_recording, orders_in, parcels_in);
         shared.base = opened.resume.base;
         shared.gate = Gate::new(plan.sinks.len(), shared.base);
-        shared.status.minted(shared.base, opened.resume.clock.unwrap_or_default());
+        shared.status.restored(shared.base, opened.resume.clock.unwrap_or_default());
         let last = opened.last();
         let again = Again::new(opened.tail.entries(), last);
         let gather = Gather::new(running(plan), plan.run.workers, plan.sinks.len());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct RunConfig {
     pub epochs_in_flight_max: u64,
     /// Where the job clock comes from.
     pub clock: ClockSource,
+    /// Where metrics and health are served; none: nowhere.
+    pub http: Option<SocketAddr>,
 }
 
 impl Default for RunConfig {
@@ -71,6 +74,7 @@ impl Default for RunConfig {
             epoch_every: Duration::from_millis(20),
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
+            http: None,
         }
     }
 }

@@ -339,7 +339,7 @@ impl Stepped {
     fn checkpoints(&mut self) -> Result<bool, Fault> {
         let Some(durability) = &self.shared.durability else { return Ok(false) };
         let before = durability.checkpointed.get();
-        self.checkpointer.write(durability)?;
+        self.checkpointer.write(&self.shared)?;
         if durability.checkpointed.get() > before {
             return Ok(true);
         }

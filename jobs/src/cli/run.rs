@@ -1,11 +1,13 @@
 //! `tapeflow run`: a job until its input ends.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 
 use dataflows::driver::durable::Start;
+use dataflows::job::run::address;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
@@ -28,6 +30,10 @@ pub(crate) struct Run {
     /// removed
     #[arg(long)]
     fresh: bool,
+    /// Serve /metrics, /livez and /readyz at this address; a port alone is open to this machine
+    /// only
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    http: Option<SocketAddr>,
     /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -40,7 +46,8 @@ impl Run {
             plan.run.workers = usize::from(workers);
         }
         let started = Instant::now();
-        let report = Drive { root: self.root, start: start(self.fresh), ..Drive::default() }
+        let http = self.http.or(plan.run.http);
+        let report = Drive { root: self.root, start: start(self.fresh), http, ..Drive::default() }
             .run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
