@@ -9,3 +9,5 @@ pub mod cli;
 mod lease;
 pub mod query;
 pub mod shipped;
+
+mod watch;

@@ -56,7 +56,10 @@ impl Checkpointer {
             shared.check_lease()?;
             let manifest = self.writer.write(&whole)?;
             tracing::debug!(epoch = whole.epoch, bytes = manifest.bytes(), "checkpoint");
-            durability.cuts.forget(whole.epoch);
+            let now = shared.clock.monotonic();
+            let begun = durability.cuts.forget(whole.epoch).unwrap_or(now);
+            let took = now.saturating_sub(begun);
+            shared.status.count_checkpoint(manifest.bytes(), shared.clock.wall(), took);
             durability.checkpointed.set(whole.epoch);
             shared.settle.release(Ack::Checkpoint, whole.epoch);
             let pruned = prune(self.store.as_ref(), self.writer.log_mut(), self.keep, false)?;
@@ -79,6 +82,7 @@ pub(crate) fn spawn(
     let body = move || {
         let outcome = guarded("the checkpoints", || work(&run, &mut checkpointer, &parcels));
         if let Err(fault) = outcome.and_then(|outcome| outcome) {
+            run.status.count_failed_checkpoint();
             run.status.fail(fault);
         }
     };

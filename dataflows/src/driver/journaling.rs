@@ -55,6 +55,11 @@ impl Keeper {
         self.unsynced
     }
 
+    /// How many bytes wait for a sync.
+    pub(crate) fn pending(&self) -> u64 {
+        self.writer.pending()
+    }
+
     /// Makes everything durable that was taken, and lets go what waits for that.
     pub(crate) fn sync(&mut self, shared: &Shared) -> Result<(), Fault> {
         let Some(durability) = &shared.durability else { return Ok(()) };
@@ -107,8 +112,13 @@ fn keep(shared: &Shared, mut keeper: Keeper, orders: &Receiver<Order>) -> Result
                 Err(RecvTimeoutError::Disconnected) => goes_on = false,
             }
         }
+        let (bytes, begun) = (keeper.pending(), shared.clock.monotonic());
         keeper.sync(shared)?;
-        synced = Some(shared.clock.monotonic());
+        let now = shared.clock.monotonic();
+        if bytes > 0 {
+            shared.status.count_sync(bytes, now.saturating_sub(begun));
+        }
+        synced = Some(now);
         if !goes_on {
             break;
         }

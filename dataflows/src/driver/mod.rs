@@ -13,8 +13,10 @@
 
 pub mod durable;
 pub mod gate;
+pub mod reading;
 pub mod replay;
 pub mod seal;
+pub mod spread;
 pub mod stamp;
 pub mod status;
 
@@ -59,6 +61,7 @@ use durable::{Backing, Durability, Start};
 use feed::Feed;
 use gate::Gate;
 use prepare::{Keepers, Run};
+use reading::Phase;
 use settle::Settle;
 use status::Status;
 
@@ -170,6 +173,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.options.stop.load(Ordering::Relaxed) || self.status.has_failed()
+    }
+
+    /// The coordinator is at work: for `/livez`.
+    pub(crate) fn beat(&self) {
+        self.status.turned();
+        if self.is_stopping() {
+            self.status.enter(Phase::Draining);
+        }
     }
 
     pub(crate) fn source_context(&self, id: &str) -> SourceContext {

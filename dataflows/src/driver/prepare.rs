@@ -74,6 +74,8 @@ impl Run {
             settle: Settle::new(plan.sources.iter().map(|s| s.ack.effective(opened.is_some()))),
             durability: None,
         };
+        let is_resumed = opened.as_ref().is_some_and(|opened| opened.last() > 0);
+        shared.status.set_series(&shared.series, is_resumed);
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
             let resume = resume(plan, &owners, None, false)?;
@@ -88,7 +90,7 @@ impl Run {
         let durability = opened.share(shared.options.is_recording, orders_in, parcels_in);
         shared.base = opened.resume.base;
         shared.gate = Gate::new(plan.sinks.len(), shared.base);
-        shared.status.minted(shared.base, opened.resume.clock.unwrap_or_default());
+        shared.status.restored(shared.base, opened.resume.clock.unwrap_or_default());
         let last = opened.last();
         let again = Again::new(opened.tail.entries(), last);
         let gather = Gather::new(running(plan), plan.run.workers, plan.sinks.len());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct RunConfig {
     pub epochs_in_flight_max: u64,
     /// Where the job clock comes from.
     pub clock: ClockSource,
+    /// Where metrics and health are served; none: nowhere.
+    pub http: Option<SocketAddr>,
     /// What processes that wait for one another agree by.
     pub lease: Option<LeaseConfig>,
 }
@@ -83,6 +86,7 @@ impl Default for RunConfig {
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
             lease: None,
+            http: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The key `run` of a job file: how a job is run, no part of what it computes.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,10 @@ pub(crate) struct RunFile {
     epochs_in_flight: u64,
     /// Where the job clock comes from.
     clock: ClockFile,
+    /// Serve `/metrics`, `/livez` and `/readyz` at this address: `127.0.0.1:9464`, or a port alone,
+    /// which is then open to this machine only. If it is not given, nothing is served; `--http` of
+    /// the command line goes first.
+    http: Option<String>,
     /// A lease on running the job: one process has it, others wait for it with `--standby`.
     lease: Option<LeaseFile>,
 }
@@ -75,6 +81,7 @@ impl Default for RunFile {
             epochs_in_flight: plan.epochs_in_flight_max,
             clock: ClockFile::Auto,
             lease: None,
+            http: None,
         }
     }
 }
@@ -107,6 +114,44 @@ impl RunFile {
                 .lease
                 .as_ref()
                 .map(|lease| LeaseConfig { url: lease.url.clone(), ttl: lease.ttl.into() }),
+            http: self.http.as_deref().and_then(|text| address(text).ok()),
+        }
+    }
+
+    /// Says what the schema cannot: (path, message) pairs.
+    pub(crate) fn check(&self) -> Vec<(String, String)> {
+        let problem = self.http.as_deref().and_then(|text| address(text).err());
+        problem.map(|message| ("http".to_owned(), message)).into_iter().collect()
+    }
+}
+
+/// Reads an address to listen at: `9464` (of this machine only), `127.0.0.1:9464`, `[::1]:9464`,
+/// `0.0.0.0:9464`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    port.or_else(|_| text.parse()).map_err(|_| {
+        format!(
+            "`{}` is no address to listen at; expected a port such as `9464`, or an address with \
+             one such as `127.0.0.1:9464`",
+            crate::job::mistake::short(text)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn a_bare_port_is_of_this_machine_only() {
+        assert_eq!(address("9464").unwrap().to_string(), "127.0.0.1:9464");
+        assert_eq!(address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        assert_eq!(address("0.0.0.0:80").unwrap().to_string(), "0.0.0.0:80");
+        for text in ["", "host", "localhost:80", "99999", "127.0.0.1"] {
+            assert!(address(text).is_err(), "{text}");
         }
     }
 }

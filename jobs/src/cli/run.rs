@@ -1,11 +1,13 @@
 //! `tapeflow run`: a job until its input ends.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 
 use dataflows::driver::durable::Start;
+use dataflows::job::run::address;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
@@ -31,6 +33,10 @@ pub(crate) struct Run {
     /// Wait until no other process runs the job, then take over; the job names a `lease`
     #[arg(long)]
     standby: bool,
+    /// Serve /metrics, /livez and /readyz at this address; a port alone is open to this machine
+    /// only
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    http: Option<SocketAddr>,
     /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -52,6 +58,7 @@ impl Run {
             root: self.root,
             start: start(self.fresh),
             lease: Some(self.standby),
+            http: self.http.or(plan.run.http),
             ..Drive::default()
         };
         let report = drive.run(&plan, session)?;
