@@ -220,6 +220,14 @@ impl Subscription {
             return Ok(());
         };
         let first = first.ok_or_else(ended)??;
+        if !self.channel.status().connected() {
+            // What stands before the error was read ahead, and its tags are void.
+            drop(first);
+            while let Some(next) = self.consumer.next().await {
+                drop(next?);
+            }
+            return Err(ended());
+        }
         let mut bytes = first.data.len();
         into.push(first);
         while into.len() < most && bytes < BYTES_MAX {

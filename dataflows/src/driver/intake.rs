@@ -82,8 +82,16 @@ fn pump(
         let turn = guarded("a source", || turn(shared, index, source.as_mut(), &mut names));
         match turn.and_then(|turn| turn) {
             Ok(Some(taken)) => {
+                let position = taken.intake.position.clone();
                 if to.send(taken).is_err() {
                     return Some(source);
+                }
+                // Nothing makes it durable, so nothing is waited for.
+                if shared.durability.is_none()
+                    && let Err(fault) = source.settle(&position)
+                {
+                    shared.status.fail(fault);
+                    return None;
                 }
             }
             Ok(None) => {
