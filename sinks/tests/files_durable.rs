@@ -37,6 +37,7 @@ fn both(
         kind,
         epochs: epochs(&whole, kind, seeds),
         replace: None,
+        stop: dataflows::component::sink::Stop::default(),
         ending: Ending::Complete,
     };
     whole.run(run).unwrap();
