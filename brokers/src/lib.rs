@@ -6,4 +6,6 @@
 //! in how long to wait for the next one, never change what a job computes.
 
 pub mod backoff;
+pub mod mqtt;
 pub mod runtime;
+pub mod topic;

@@ -238,6 +238,7 @@ mod tests {
         let tick =
             |series, bid: &str| Tick { series, bid: bid.parse().unwrap(), ..Tick::default() };
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "out".to_owned(),
             root: ".".into(),

@@ -1,4 +1,4 @@
-//! What takes records out: tables (SQLite and PostgreSQL), the Parquet archive, files and the
+//! What takes records out: tables (SQLite and PostgreSQL), the Parquet archive, files, brokers and the
 //! console.
 //!
 //! A sink is handed whole epochs and makes them durable; it decides nothing that a job computes.
@@ -8,6 +8,7 @@ pub mod archive;
 pub mod console;
 pub mod file;
 mod lines;
+pub mod mqtt;
 mod period;
 mod replace;
 pub mod table;
@@ -18,4 +19,4 @@ use dataflows::order;
 
 /// Every sink that a job may name, in the order of the alphabet.
 pub const SINKS: &[&dyn SinkDefinition] =
-    &[&archive::Archive, &console::Console, &file::File, &table::Table];
+    &[&archive::Archive, &console::Console, &file::File, &mqtt::Mqtt, &table::Table];

@@ -1,6 +1,8 @@
 //! The seam of sinks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::series::SeriesTable;
 use serde_json::Value;
@@ -41,6 +43,35 @@ pub struct SinkContext {
     /// A run that survives crashes; none: one without journal and checkpoints, which starts at
     /// epoch 1 and remembers nothing.
     pub durable: Option<Durable>,
+    /// Whether the run is to end: a sink that waits for something outside looks at it.
+    pub stop: Stop,
+}
+
+/// Tells a sink that waits for something outside, such as a server that is away, whether it still
+/// should.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// One that looks at these: the user's interrupt, and whether the run has failed.
+    pub const fn new(asked: Arc<AtomicBool>, failed: Arc<AtomicBool>) -> Self {
+        Self { asked, failed }
+    }
+
+    /// The run was asked to stop: what was read may still go out, but what is not to be had soon is not
+    /// worth waiting for. A sink that gives up gives [`Fault::Interrupted`]; a durable run hands
+    /// it the epoch again at its next start.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Something else has failed: nothing more takes effect, waiting has no sense any more.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
 }
 
 /// Counts the starts of a job, upwards: who writes with a lower one than what is there was

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::batch::Rows;
 use crate::checkpoint::gather::Part;
-use crate::component::sink::{Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport};
+use crate::component::sink::{Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport, Stop};
 use crate::crash;
 use crate::driver::resume::Resume;
 use crate::driver::seal::Seal;
@@ -91,6 +91,7 @@ fn open_one(
             .durability
             .as_ref()
             .map(|durability| Durable { generation: durability.generation, restored }),
+        stop: Stop::new(shared.options.stop.clone(), shared.status.failed()),
     };
     let mut sink = open(index, plan, context)?;
     if let Some(applied) = is_restored.then(|| sink.applied()).transpose()?.flatten()

@@ -1,7 +1,7 @@
 //! What can be seen of a run from outside: counters, progress, the first failure.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::event_time::EventTime;
 
@@ -30,7 +30,7 @@ pub struct Status {
     sinks: Vec<(String, AtomicU64)>,
     epochs: AtomicU64,
     clock: AtomicI64,
-    failed: AtomicBool,
+    failed: Arc<AtomicBool>,
     failure: Mutex<Option<Fault>>,
 }
 
@@ -54,7 +54,7 @@ impl Status {
             sinks: plan.sinks.iter().map(|sink| (sink.id.clone(), AtomicU64::new(0))).collect(),
             epochs: AtomicU64::new(0),
             clock: AtomicI64::new(i64::MIN),
-            failed: AtomicBool::new(false),
+            failed: Arc::default(),
             failure: Mutex::new(None),
         }
     }
@@ -100,6 +100,11 @@ impl Status {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(fault);
         self.failed.store(true, Ordering::Release);
+    }
+
+    /// Gives what is set when the run has failed.
+    pub(crate) fn failed(&self) -> Arc<AtomicBool> {
+        self.failed.clone()
     }
 
     /// Tells whether the run has failed.
