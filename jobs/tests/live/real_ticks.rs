@@ -96,11 +96,13 @@ fn candles_are_the_publishers_bars_payloads_pass_untouched_and_the_archive_is_th
     let descriptor = folder.path().join("descriptor.bin");
     std::fs::write(&descriptor, proto::protobuf::DESCRIPTOR_SET).unwrap();
     let candles = folder.path().join("candles.csv");
+    let exchanges = ["ticks", "dead"].map(|name| format!("{test}.market.{name}"));
+    let queues = names.map(|name| format!("tapeflow.{test}-{name}.ticks"));
     let settings = json!({
         "data": data(), "descriptor": descriptor, "prefix": test, "mqtt_port": 1883,
         "amqp": "amqp://guest:guest@127.0.0.1:5672/%2F", "exchange": format!("{test}.market.ticks"),
-        "exchanges": ["ticks", "dead"].map(|name| format!("{test}.market.{name}")),
-        "queues": names.map(|name| format!("tapeflow.{test}-{name}.ticks")),
+        "exchanges": exchanges,
+        "queues": queues,
         "sources": ["fxcm", "oanda"], "candles": candles,
         "archive": folder.path().join("tapeflow-data/archive/ticks"),
         "ticks": std::env::var("TAPEFLOW_LIVE_TICKS").map_or(20_000, |text| text.parse().unwrap()),
