@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod cli;
+mod lease;
 pub mod query;
 pub mod shipped;
 

@@ -42,6 +42,13 @@ pub struct Intake {
     pub deliveries: Vec<Delivery>,
 }
 
+impl Intake {
+    /// Tells whether there is nothing in it, not even a message that brought nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.rejects.is_empty() && self.deliveries.is_empty()
+    }
+}
+
 /// One message of a queue: acknowledged, and delivered again, as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {

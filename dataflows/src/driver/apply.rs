@@ -248,6 +248,7 @@ impl Apply {
         let records = runs.iter().map(Rows::len).sum();
         self.shared.status.count_taken(self.index, records);
         self.note_times(&runs);
+        self.shared.check_lease()?;
         crash::point("sink.before_apply");
         self.sink.apply(Sealed { moment, runs })?;
         crash::point("sink.after_apply");
@@ -260,6 +261,7 @@ impl Apply {
             self.checkpointed = epoch;
         }
         self.shared.gate.applied(self.index, epoch);
+        self.shared.release_applied();
         Ok(())
     }
 

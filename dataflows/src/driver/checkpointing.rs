@@ -53,6 +53,7 @@ impl Checkpointer {
         let Some(durability) = &shared.durability else { return Ok(()) };
         while self.whole.first().is_some_and(|w| w.epoch <= durability.journaled.get()) {
             let whole = self.whole.remove(0);
+            shared.check_lease()?;
             let manifest = self.writer.write(&whole)?;
             tracing::debug!(epoch = whole.epoch, bytes = manifest.bytes(), "checkpoint");
             let now = shared.clock.monotonic();
@@ -60,7 +61,7 @@ impl Checkpointer {
             let took = now.saturating_sub(begun);
             shared.status.count_checkpoint(manifest.bytes(), shared.clock.wall(), took);
             durability.checkpointed.set(whole.epoch);
-            durability.settle.release(Ack::Checkpoint, whole.epoch);
+            shared.settle.release(Ack::Checkpoint, whole.epoch);
             let pruned = prune(self.store.as_ref(), self.writer.log_mut(), self.keep, false)?;
             if let Some(oldest) = pruned.kept.last().filter(|_| !durability.keeps_all) {
                 // A journal that has ended needs to forget nothing.

@@ -107,6 +107,10 @@ pub(crate) struct SourceFeed {
     pub(super) supply: Supply,
     position: Option<Position>,
     pub(super) seen: Seen,
+    /// It has handed in something since the epoch before.
+    has_moved: bool,
+    /// So many records and rejects.
+    taken: u64,
 }
 
 impl SourceFeed {
@@ -273,15 +277,20 @@ impl Feed {
                 payload,
             });
         }
+        let taken = (intake.rows.len() + intake.rejects.len()) as u64;
         self.admit(source, intake.rows, intake.rejects);
         self.stand(source, position);
+        if let Some(feed) = self.sources.get_mut(source) {
+            feed.has_moved = true;
+            feed.taken += taken;
+        }
         Ok(())
     }
 
     /// Tells whether nothing has come since the epoch before: no record, and no message that was
     /// delivered again and has to be acknowledged.
     pub(super) fn has_nothing(&self) -> bool {
-        self.records == 0 && self.items.is_empty()
+        self.records == 0 && !self.sources.iter().any(|source| source.has_moved)
     }
 
     /// A source stands at `position` now.
@@ -375,6 +384,12 @@ impl Feed {
         self.records = 0;
         self.was_last = closing.is_last;
         self.minted = self.shared.clock.monotonic();
+        for (number, feed) in self.sources.iter_mut().enumerate() {
+            if let (true, Some(position)) = (std::mem::take(&mut feed.has_moved), &feed.position) {
+                let taken = std::mem::take(&mut feed.taken);
+                self.shared.settle.note(number, self.epoch, position.clone(), taken);
+            }
+        }
         self.note(closing);
         let moment = self.shared.moments.record(Moment {
             epoch: self.epoch,
@@ -400,11 +415,6 @@ impl Feed {
         let Some(durability) = &shared.durability else { return };
         let items = std::mem::take(&mut self.items);
         if self.again.is_none() {
-            for item in &items {
-                let records = u64::from(item.rows) + u64::from(item.rejects);
-                let position = item.position.clone();
-                durability.settle.note(item.source as usize, self.epoch, position, records);
-            }
             let (epoch, clock, is_last) = (self.epoch, self.clock, closing.is_last);
             // A journal that has ended has failed, and with it the run.
             drop(durability.orders.send(Order::Entry(Entry { epoch, clock, is_last, items })));

@@ -81,6 +81,7 @@ fn pump(
         }
         let turn = guarded("a source", || turn(shared, index, source.as_mut(), &mut names));
         match turn.and_then(|turn| turn) {
+            Ok(Some(taken)) if taken.intake.is_empty() => {}
             Ok(Some(taken)) => {
                 if !hand_over(shared, index, to, taken) {
                     return Some(source);
@@ -129,8 +130,7 @@ pub(crate) fn turn(
 
 /// Acknowledges what is due.
 pub(crate) fn settle(shared: &Shared, index: usize, source: &mut dyn Source) -> Result<(), Fault> {
-    let due = shared.durability.as_ref().and_then(|durability| durability.settle.take(index));
-    let Some(due) = due else { return Ok(()) };
+    let Some(due) = shared.settle.take(index) else { return Ok(()) };
     crash::point("source.before_ack");
     source.settle(&due.position)?;
     shared.status.count_acked(index, due.records);

@@ -46,6 +46,11 @@ impl Settle {
         Self { sources: acks.map(|ack| (ack, Mutex::default())).collect() }
     }
 
+    /// Tells whether any source is acknowledged by it.
+    pub(crate) fn waits_for(&self, by: Ack) -> bool {
+        self.sources.iter().any(|(ack, _)| *ack == by)
+    }
+
     /// A source stood at `position` when `epoch` closed, so many records further than before.
     pub(crate) fn note(&self, source: usize, epoch: Epoch, position: Position, records: u64) {
         let Some((ack, waiting)) = self.sources.get(source) else { return };

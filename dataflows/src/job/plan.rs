@@ -64,6 +64,19 @@ pub struct RunConfig {
     pub clock: ClockSource,
     /// Where metrics and health are served; none: nowhere.
     pub http: Option<SocketAddr>,
+    /// A run that was asked to stop has so long for it.
+    pub drain_within: Duration,
+    /// What processes that wait for one another agree by.
+    pub lease: Option<LeaseConfig>,
+}
+
+/// A lease on running a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// The server that keeps it: `postgres://…` or `redis://…`.
+    pub url: String,
+    /// After so long without a sign of life it passes to another process.
+    pub ttl: Duration,
 }
 
 impl Default for RunConfig {
@@ -75,6 +88,8 @@ impl Default for RunConfig {
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
             http: None,
+            drain_within: Duration::from_secs(20),
+            lease: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
-use crate::job::plan::{ClockSource, RunConfig};
+use crate::job::plan::{ClockSource, LeaseConfig, RunConfig};
 
 /// How a job is run. Nothing here changes what it computes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,30 @@ pub(crate) struct RunFile {
     /// which is then open to this machine only. If it is not given, nothing is served; `--http` of
     /// the command line goes first.
     http: Option<String>,
+    /// When the run is asked to stop it takes no more input, lets what was read go through, and
+    /// ends. If that takes longer than this, because a sink cannot be reached, say, the process ends
+    /// all the same; the next start goes on from the journal.
+    drain: Duration,
+    /// A lease on running the job: one process has it, others wait for it with `--standby`.
+    lease: Option<LeaseFile>,
+}
+
+/// A lease on running a job. Whoever has it renews it three times within its time; when it has
+/// run out, a process that waits takes over from the last checkpoint and the journal, and whatever the
+/// old one still writes is refused.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LeaseFile {
+    /// The server that keeps it: `postgres://user@host/database` (table `_tapeflow_leases`) or
+    /// `redis://host`.
+    url: String,
+    /// After so long without a sign of life another process takes over.
+    #[serde(default = "five_seconds")]
+    ttl: Duration,
+}
+
+const fn five_seconds() -> Duration {
+    Duration::from_seconds(5)
 }
 
 /// When an epoch closes: at whichever comes first.
@@ -61,18 +85,20 @@ impl Default for RunFile {
             epochs_in_flight: plan.epochs_in_flight_max,
             clock: ClockFile::Auto,
             http: None,
+            drain: to_file(plan.drain_within),
+            lease: None,
         }
     }
+}
+
+fn to_file(duration: std::time::Duration) -> Duration {
+    i64::try_from(duration.as_nanos()).ok().and_then(Duration::from_ns).unwrap_or_default()
 }
 
 impl Default for EpochFile {
     fn default() -> Self {
         let plan = RunConfig::default();
-        let every = i64::try_from(plan.epoch_every.as_nanos()).unwrap_or(i64::MAX);
-        Self {
-            records: plan.epoch_records_max,
-            every: Duration::from_ns(every).unwrap_or_default(),
-        }
+        Self { records: plan.epoch_records_max, every: to_file(plan.epoch_every) }
     }
 }
 
@@ -89,6 +115,11 @@ impl RunFile {
                 ClockFile::Event => ClockSource::Event,
                 ClockFile::Wall => ClockSource::Wall,
             },
+            lease: self
+                .lease
+                .as_ref()
+                .map(|lease| LeaseConfig { url: lease.url.clone(), ttl: lease.ttl.into() }),
+            drain_within: self.drain.into(),
             http: self.http.as_deref().and_then(|text| address(text).ok()),
         }
     }

@@ -30,6 +30,9 @@ pub(crate) struct Run {
     /// removed
     #[arg(long)]
     fresh: bool,
+    /// Wait until no other process runs the job, then take over; the job names a `lease`
+    #[arg(long)]
+    standby: bool,
     /// Serve /metrics, /livez and /readyz at this address; a port alone is open to this machine
     /// only
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
@@ -45,10 +48,22 @@ impl Run {
         if let Some(workers) = self.workers {
             plan.run.workers = usize::from(workers);
         }
+        if self.standby && plan.run.lease.is_none() {
+            let text = "--standby: the job names no lease to wait for; give it `run: { lease: \
+                        { url: … } }`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let started = Instant::now();
         let http = self.http.or(plan.run.http);
-        let report = Drive { root: self.root, start: start(self.fresh), http, ..Drive::default() }
-            .run(&plan, session)?;
+        let drive = Drive {
+            root: self.root,
+            start: start(self.fresh),
+            http,
+            drain_within: Some(plan.run.drain_within),
+            lease: Some(self.standby),
+            ..Drive::default()
+        };
+        let report = drive.run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 }
