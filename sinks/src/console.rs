@@ -244,6 +244,7 @@ mod tests {
             series,
             kind: Kind::Ticks,
             replace: None,
+            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: Arc::default(),
         };

@@ -247,6 +247,7 @@ fn a_second_writer_and_a_foreign_folder_are_refused() {
         series: world.series.clone(),
         kind: dataflows::kind::Kind::Ticks,
         replace: None,
+        stop: dataflows::component::sink::Stop::default(),
         durable: None,
         health: std::sync::Arc::default(),
     };

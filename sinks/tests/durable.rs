@@ -65,6 +65,7 @@ impl Job<'_> {
             series: self.world.series.clone(),
             kind: self.kind,
             replace: None,
+            stop: dataflows::component::sink::Stop::default(),
             durable: Some(durable),
             health: Arc::default(),
         };

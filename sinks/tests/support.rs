@@ -43,6 +43,7 @@ impl World {
             series: self.series.clone(),
             kind: run.kind,
             replace: run.replace,
+            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: Arc::default(),
         };

@@ -369,6 +369,7 @@ fn progress_is_written_with_the_rows() {
             series: world.series.clone(),
             kind: Kind::Candles,
             replace: None,
+            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: std::sync::Arc::default(),
         };

@@ -10,7 +10,9 @@ use proto::event_time::EventTime;
 
 use crate::batch::Rows;
 use crate::checkpoint::gather::Part;
-use crate::component::sink::{Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport};
+use crate::component::sink::{
+    Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport, Stop,
+};
 use crate::crash;
 use crate::driver::resume::Resume;
 use crate::driver::seal::Seal;
@@ -90,6 +92,7 @@ fn open_one(
         series: shared.series.clone(),
         kind: plan.kind,
         replace: shared.options.range.clone(),
+        stop: Stop::new(shared.options.stop.clone(), shared.status.clone()),
         durable: shared
             .durability
             .as_ref()

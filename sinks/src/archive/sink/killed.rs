@@ -105,6 +105,7 @@ impl Job {
             series: self.series.clone(),
             kind: Kind::Ticks,
             replace: None,
+            stop: dataflows::component::sink::Stop::default(),
             durable,
             health: Arc::default(),
         };

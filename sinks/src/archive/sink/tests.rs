@@ -52,6 +52,7 @@ fn sink(root: &Path, series: &SeriesTable, replace: Option<Range>) -> ArchiveSin
         series: series.clone(),
         kind: Kind::Candles,
         replace,
+        stop: dataflows::component::sink::Stop::default(),
         durable: None,
         health: Arc::default(),
     };
