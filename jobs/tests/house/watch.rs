@@ -210,7 +210,7 @@ fn a_port_that_is_taken_is_named_before_anything_runs() {
     assert!(said.contains("expected a port such as `9464`"), "{said}");
     desk.write("job.yaml", &JOB.replace("sources:", "run: { http: nowhere }\nsources:"));
     let said = desk.fail(2, &["validate", "job.yaml"]);
-    assert!(said.contains("run.http") && said.contains("such as `9464`"), "{said}");
+    assert!(said.contains("job.yaml:3:14") && said.contains("such as `9464`"), "{said}");
 }
 
 #[test]

@@ -178,7 +178,8 @@ impl SimulatorConfig {
             let message = format!("`{zone}` is no time zone; expected one such as `Europe/Athens`");
             found.push(("server_time_zone".to_owned(), message));
         }
-        let of_gateways = [("session", &self.session), ("server_time_zone", &self.server_time_zone)];
+        let of_gateways =
+            [("session", &self.session), ("server_time_zone", &self.server_time_zone)];
         for (place, _) in of_gateways.iter().filter(|(_, given)| given.is_some() && !self.gateway) {
             found.push(((*place).to_owned(), "it needs `gateway: true`".to_owned()));
         }

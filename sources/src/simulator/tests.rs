@@ -222,9 +222,10 @@ fn a_session_that_ends_leaves_a_gap_on_record_and_ib_begins_again_with_0() {
         let (drained, _) = as_gateway(feed, &json!({ "session": "10m" }));
         assert!((5..=6).contains(&drained.rejects.len()), "{feed}: {:?}", drained.rejects);
         assert!(drained.rejects.iter().all(|reject| reject.reason == "session_reset"));
-        let silences = drained.ticks.windows(2).filter(|pair| {
-            pair[1].time.ns() - pair[0].time.ns() >= 2_000_000_000
-        });
+        let silences = drained
+            .ticks
+            .windows(2)
+            .filter(|pair| pair[1].time.ns() - pair[0].time.ns() >= 2_000_000_000);
         assert_eq!(silences.count(), drained.rejects.len(), "{feed}");
         let begins = drained.ticks.iter().filter(|tick| tick.sequence == 0).count();
         assert_eq!(begins, if feed == "ib" { 1 + drained.rejects.len() } else { 0 }, "{feed}");
