@@ -8,5 +8,7 @@
 pub mod amqp;
 pub mod backoff;
 pub mod key;
+pub mod mqtt;
 pub mod runtime;
 pub mod tls;
+pub mod topic;

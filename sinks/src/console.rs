@@ -238,13 +238,13 @@ mod tests {
         let tick =
             |series, bid: &str| Tick { series, bid: bid.parse().unwrap(), ..Tick::default() };
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "out".to_owned(),
             root: ".".into(),
             series,
             kind: Kind::Ticks,
             replace: None,
-            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: Arc::default(),
         };

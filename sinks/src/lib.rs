@@ -9,6 +9,7 @@ pub mod archive;
 pub mod console;
 pub mod file;
 mod lines;
+pub mod mqtt;
 mod period;
 mod replace;
 pub mod table;
@@ -19,4 +20,4 @@ use dataflows::order;
 
 /// Every sink that a job may name, in the order of the alphabet.
 pub const SINKS: &[&dyn SinkDefinition] =
-    &[&amqp::Amqp, &archive::Archive, &console::Console, &file::File, &table::Table];
+    &[&amqp::Amqp, &archive::Archive, &console::Console, &file::File, &mqtt::Mqtt, &table::Table];

@@ -241,13 +241,13 @@ fn a_second_writer_and_a_foreign_folder_are_refused() {
     let rows = || Rows::Ticks(vec![world.tick("EURUSD", "2014-05-01", Some(1))]);
     let definition = sinks::SINKS.iter().find(|sink| sink.name() == "archive").unwrap();
     let context = dataflows::component::sink::SinkContext {
+        stop: dataflows::component::sink::Stop::default(),
         job: "job".to_owned(),
         id: "rows".to_owned(),
         root: world.path().to_owned(),
         series: world.series.clone(),
         kind: dataflows::kind::Kind::Ticks,
         replace: None,
-        stop: dataflows::component::sink::Stop::default(),
         durable: None,
         health: std::sync::Arc::default(),
     };

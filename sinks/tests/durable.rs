@@ -59,13 +59,13 @@ impl Job<'_> {
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == self.sink).unwrap();
         assert_eq!(definition.check(&self.config), Vec::new());
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: self.world.path().to_owned(),
             series: self.world.series.clone(),
             kind: self.kind,
             replace: None,
-            stop: dataflows::component::sink::Stop::default(),
             durable: Some(durable),
             health: Arc::default(),
         };

@@ -37,13 +37,13 @@ impl World {
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == run.sink).unwrap();
         assert_eq!(definition.check(&run.config), Vec::new());
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: self.path().to_owned(),
             series: self.series.clone(),
             kind: run.kind,
             replace: run.replace,
-            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: Arc::default(),
         };

@@ -363,13 +363,13 @@ fn progress_is_written_with_the_rows() {
         world.run(run).unwrap();
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == "table").unwrap();
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: world.path().to_owned(),
             series: world.series.clone(),
             kind: Kind::Candles,
             replace: None,
-            stop: dataflows::component::sink::Stop::default(),
             durable: None,
             health: std::sync::Arc::default(),
         };

@@ -107,10 +107,8 @@ pub(crate) struct SourceFeed {
     pub(super) supply: Supply,
     position: Option<Position>,
     pub(super) seen: Seen,
-    /// It has handed in something since the epoch before.
-    has_moved: bool,
-    /// So many records and rejects.
-    taken: u64,
+    /// How many records it has handed in since the epoch before; none: it has not moved.
+    moved: Option<u64>,
 }
 
 impl SourceFeed {
@@ -277,12 +275,11 @@ impl Feed {
                 payload,
             });
         }
-        let taken = (intake.rows.len() + intake.rejects.len()) as u64;
+        let records = (intake.rows.len() + intake.rejects.len()) as u64;
         self.admit(source, intake.rows, intake.rejects);
         self.stand(source, position);
         if let Some(feed) = self.sources.get_mut(source) {
-            feed.has_moved = true;
-            feed.taken += taken;
+            feed.moved = Some(feed.moved.unwrap_or(0) + records);
         }
         Ok(())
     }
@@ -290,7 +287,7 @@ impl Feed {
     /// Tells whether nothing has come since the epoch before: no record, and no message that was
     /// delivered again and has to be acknowledged.
     pub(super) fn has_nothing(&self) -> bool {
-        self.records == 0 && !self.sources.iter().any(|source| source.has_moved)
+        self.records == 0 && !self.sources.iter().any(|source| source.moved.is_some())
     }
 
     /// A source stands at `position` now.
@@ -385,9 +382,8 @@ impl Feed {
         self.was_last = closing.is_last;
         self.minted = self.shared.clock.monotonic();
         for (number, feed) in self.sources.iter_mut().enumerate() {
-            if let (true, Some(position)) = (std::mem::take(&mut feed.has_moved), &feed.position) {
-                let taken = std::mem::take(&mut feed.taken);
-                self.shared.settle.note(number, self.epoch, position.clone(), taken);
+            if let (Some(records), Some(position)) = (feed.moved.take(), &feed.position) {
+                self.shared.settle.note(number, self.epoch, position.clone(), records);
             }
         }
         self.note(closing);

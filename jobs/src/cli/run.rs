@@ -54,13 +54,12 @@ impl Run {
             return Err(Failure::Usage(text.to_owned()));
         }
         let started = Instant::now();
-        let http = self.http.or(plan.run.http);
         let drive = Drive {
             root: self.root,
             start: start(self.fresh),
-            http,
             drain_within: Some(plan.run.drain_within),
             lease: Some(self.standby),
+            http: self.http.or(plan.run.http),
             ..Drive::default()
         };
         let report = drive.run(&plan, session)?;

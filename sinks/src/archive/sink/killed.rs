@@ -99,13 +99,13 @@ impl Job {
             serde_json::json!({ "path": "ticks", "publish_partial": self.publish_partial });
         let config: Config = serde_json::from_value(config).unwrap();
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "a job".to_owned(),
             id: "archive".to_owned(),
             root: self.folder.path().to_owned(),
             series: self.series.clone(),
             kind: Kind::Ticks,
             replace: None,
-            stop: dataflows::component::sink::Stop::default(),
             durable,
             health: Arc::default(),
         };

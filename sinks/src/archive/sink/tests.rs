@@ -46,13 +46,13 @@ fn candle(series: &SeriesTable, day: i64, close: i64) -> Candle {
 fn sink(root: &Path, series: &SeriesTable, replace: Option<Range>) -> ArchiveSink<Candle> {
     let config: Config = serde_json::from_str("{\"path\": \"candles\"}").unwrap();
     let context = SinkContext {
+        stop: dataflows::component::sink::Stop::default(),
         job: "job".to_owned(),
         id: "archive".to_owned(),
         root: root.to_owned(),
         series: series.clone(),
         kind: Kind::Candles,
         replace,
-        stop: dataflows::component::sink::Stop::default(),
         durable: None,
         health: Arc::default(),
     };
