@@ -70,7 +70,9 @@ impl Template {
                     Word::Name(name)
                 }
                 None if word == "*" => Word::Any,
-                None if !word.contains(['{', '}', '*', '#']) && !word.contains(char::is_control) => {
+                None if !word.contains(['{', '}', '*', '#'])
+                    && !word.contains(char::is_control) =>
+                {
                     literal += word.len() + 1;
                     Word::Text(word.to_owned())
                 }
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn other_orders_of_words_are_read_too() {
-        let (source, instrument) = template("{instrument}.of.{source}").read("BRK.B.of.ib").unwrap();
+        let (source, instrument) =
+            template("{instrument}.of.{source}").read("BRK.B.of.ib").unwrap();
         assert_eq!((&*source, instrument), ("ib", "BRK.B"));
         let (source, instrument) = template("*.{instrument}").read("forex.EURUSD").unwrap();
         assert_eq!((&*source, instrument), ("", "EURUSD"));

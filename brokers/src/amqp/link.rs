@@ -146,7 +146,8 @@ impl<S: Send + 'static> Link<S> {
 
     fn fail(&mut self, error: &lapin::Error, is_new: bool) -> Result<(), Fault> {
         let wait = self.backoff.wait();
-        let before = std::mem::replace(&mut self.state, State::Down { until: Instant::now() + wait });
+        let before =
+            std::mem::replace(&mut self.state, State::Down { until: Instant::now() + wait });
         within_runtime(|| drop(before))?;
         match sort(error, &self.broker.address, is_new) {
             Failure::Refused(fault) => Err(fault),

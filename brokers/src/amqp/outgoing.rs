@@ -194,8 +194,7 @@ impl<'a> Round<'a> {
         };
         let (channel, publishing) = (self.channel, self.publishing);
         Box::pin(async move {
-            let options =
-                BasicPublishOptions { mandatory: publishing.mandatory, immediate: false };
+            let options = BasicPublishOptions { mandatory: publishing.mandatory, immediate: false };
             let (exchange, key) = (short(&publishing.exchange.name), short(&message.key));
             let properties = message.properties.clone();
             channel.basic_publish(exchange, key, options, &message.body, properties).await?.await

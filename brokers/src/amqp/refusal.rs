@@ -38,7 +38,9 @@ pub(super) fn sort(error: &lapin::Error, address: &Address, is_new: bool) -> Fai
         ErrorKind::IOError(io) => match certificate(io.as_ref()) {
             Some(text) => refused(
                 address,
-                format!("TLS: {text}; check `tls.ca`, the client's certificate and the host's name"),
+                format!(
+                    "TLS: {text}; check `tls.ca`, the client's certificate and the host's name"
+                ),
             ),
             None => lost(),
         },
@@ -51,12 +53,7 @@ fn refused(address: &Address, message: impl ToString) -> Failure {
 }
 
 /// What is to be done about a refusal; none: wait.
-fn remedy(
-    kind: &AMQPErrorKind,
-    text: &str,
-    address: &Address,
-    is_new: bool,
-) -> Option<String> {
+fn remedy(kind: &AMQPErrorKind, text: &str, address: &Address, is_new: bool) -> Option<String> {
     let (user, vhost) = (address.user(), address.vhost());
     match kind {
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) if text.contains("refused using") => {

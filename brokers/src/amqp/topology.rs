@@ -236,9 +236,8 @@ impl Topology {
     /// Declares it.
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         // Exchanges of the broker's own are there, and may not be declared.
-        let own = |exchange: &&Exchange| {
-            !exchange.name.is_empty() && !exchange.name.starts_with("amq.")
-        };
+        let own =
+            |exchange: &&Exchange| !exchange.name.is_empty() && !exchange.name.starts_with("amq.");
         if let Some(exchange) = self.exchange.as_ref().filter(own)
             && self.declare == Declare::All
         {

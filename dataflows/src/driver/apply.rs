@@ -8,7 +8,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::batch::Rows;
 use crate::checkpoint::gather::Part;
-use crate::component::sink::{Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport, Stop};
+use crate::component::sink::{
+    Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport, Stop,
+};
 use crate::crash;
 use crate::driver::resume::Resume;
 use crate::driver::seal::Seal;

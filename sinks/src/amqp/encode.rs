@@ -84,7 +84,8 @@ impl Encoder {
                 let sheet = Sheet::new(&rows, names);
                 if let Rows::Rejects(rejects) = &rows {
                     let all = rejects.iter().enumerate();
-                    messages.extend(all.map(|(row, reject)| self.reject(reject, row, &sheet, names)));
+                    messages
+                        .extend(all.map(|(row, reject)| self.reject(reject, row, &sheet, names)));
                 }
             }
         }
@@ -92,7 +93,8 @@ impl Encoder {
             let Self { job, id, started, .. } = self;
             let name = format!("{job}/{id}/{started:x}/{epoch}/{number}");
             let properties = std::mem::take(&mut message.properties);
-            message.properties = properties.with_message_id(short(&name)).with_app_id(short("tapeflow"));
+            message.properties =
+                properties.with_message_id(short(&name)).with_app_id(short("tapeflow"));
         }
         Ok(messages)
     }
@@ -204,8 +206,8 @@ impl Encoder {
         mut headers: FieldTable,
         body: Vec<u8>,
     ) -> Message {
-        let mut properties = BasicProperties::default()
-            .with_delivery_mode(if self.persistent { 2 } else { 1 });
+        let mut properties =
+            BasicProperties::default().with_delivery_mode(if self.persistent { 2 } else { 1 });
         if !content_type.is_empty() {
             properties = properties.with_content_type(short(content_type));
         }
@@ -237,6 +239,8 @@ fn known(series: SeriesId, names: &Names) -> Result<&Series, Fault> {
 fn unwritable(what: &str, series: &Series, time: EventTime, error: &RecordError) -> Fault {
     Fault::stop(
         format!("{what} of {} {} at {time}", series.source, series.instrument),
-        format!("cannot be written as a message: {error}; keep such rows out with `clean` or `filter`"),
+        format!(
+            "cannot be written as a message: {error}; keep such rows out with `clean` or `filter`"
+        ),
     )
 }

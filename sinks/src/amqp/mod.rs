@@ -147,7 +147,10 @@ impl Config {
             refuse("window", "expected at least 1".to_owned());
         }
         if self.mandatory && !self.confirm {
-            refuse("mandatory", "only with `confirm: true` anybody waits for its answer".to_owned());
+            refuse(
+                "mandatory",
+                "only with `confirm: true` anybody waits for its answer".to_owned(),
+            );
         }
         found
     }

@@ -301,7 +301,8 @@ mod tests {
     use crate::amqp::Amqp;
 
     fn problems(more: Value) -> Vec<String> {
-        let mut config = json!({ "url": "amqp://u:secret@mq/%2Ftrading", "exchange": "market.ticks" });
+        let mut config =
+            json!({ "url": "amqp://u:secret@mq/%2Ftrading", "exchange": "market.ticks" });
         let object = config.as_object_mut().unwrap();
         object.extend(more.as_object().unwrap().clone());
         let found = Amqp.check(&config);
@@ -339,8 +340,7 @@ mod tests {
             outputs[0].name
         };
         assert_eq!((first("bytes"), first("json")), ("payloads", "ticks"));
-        let promise =
-            |kind: &str| Amqp.promise(&json!({ "url": "amqp://mq", "queue_type": kind }));
+        let promise = |kind: &str| Amqp.promise(&json!({ "url": "amqp://mq", "queue_type": kind }));
         assert_eq!(promise("stream"), Promise::Replays);
         assert_eq!(promise("quorum"), Promise::Redelivers);
     }

@@ -113,9 +113,9 @@ impl Decoder {
                 .map(|tick| into.ticks.push(tick)),
             Format::Json => self.json(&message, flags).map(|tick| into.ticks.push(tick)),
             Format::TickBatch => self.batch(&message, flags, into),
-            Format::Bytes => self
-                .payload(&mut message, received)
-                .map(|payload| into.payloads.push(payload)),
+            Format::Bytes => {
+                self.payload(&mut message, received).map(|payload| into.payloads.push(payload))
+            }
         };
         if let Err(refusal) = outcome {
             into.rejects.push(self.reject(refusal, &message));
@@ -164,12 +164,7 @@ impl Decoder {
         self.tick(&tick, flags)
     }
 
-    fn batch(
-        &mut self,
-        message: &Message,
-        flags: u32,
-        into: &mut Decoded,
-    ) -> Result<(), Refusal> {
+    fn batch(&mut self, message: &Message, flags: u32, into: &mut Decoded) -> Result<(), Refusal> {
         let batch = TickBatch::decode(&message.data)?;
         for (number, tick) in batch.ticks().enumerate() {
             match tick.map_err(Refusal::from).and_then(|tick| self.tick(&tick, flags)) {
@@ -221,13 +216,9 @@ impl Decoder {
     }
 
     /// Source and instrument, as the key tells them.
-    fn names<'a>(
-        &self,
-        message: &'a Message,
-    ) -> Result<(Cow<'a, str>, Cow<'a, str>), Refusal> {
+    fn names<'a>(&self, message: &'a Message) -> Result<(Cow<'a, str>, Cow<'a, str>), Refusal> {
         let key = self.template.read(message.routing_key.as_str());
-        let (source, instrument) =
-            key.map_err(|detail| Refusal { reason: "bad_key", detail })?;
+        let (source, instrument) = key.map_err(|detail| Refusal { reason: "bad_key", detail })?;
         let or = |name: Cow<'a, str>, fixed: &Option<String>| match fixed {
             Some(fixed) if name.is_empty() => fixed.clone().into(),
             _ => name,
@@ -259,11 +250,8 @@ impl Decoder {
     }
 
     fn reject(&self, refusal: Refusal, message: &Message) -> Reject {
-        let mut place = format!(
-            "queue {}, key {}",
-            self.queue,
-            message.routing_key.as_str().escape_debug()
-        );
+        let mut place =
+            format!("queue {}, key {}", self.queue, message.routing_key.as_str().escape_debug());
         if let Some(id) = message.properties.message_id() {
             place.push_str(&format!(", message id {}", id.as_str().escape_debug()));
         }

@@ -63,11 +63,9 @@ mod tests {
 
     #[test]
     fn places_come_back_and_foreign_bytes_are_refused() {
-        for place in [
-            Place::Start,
-            Place::Delivery { generation: 3, tag: u64::MAX },
-            Place::Offset(1 << 40),
-        ] {
+        for place in
+            [Place::Start, Place::Delivery { generation: 3, tag: u64::MAX }, Place::Offset(1 << 40)]
+        {
             assert_eq!(Place::read(&place.write()).unwrap(), place);
         }
         for bytes in [vec![1], vec![1; 16], vec![2; 10], vec![9; 17]] {
