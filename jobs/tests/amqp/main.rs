@@ -13,6 +13,8 @@ mod parts;
 #[cfg(test)]
 mod rabbit;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod sink;
 #[cfg(test)]
 mod source;

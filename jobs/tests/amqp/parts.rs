@@ -45,6 +45,7 @@ pub(crate) fn open(job: &str, config: &Value, behind: Option<Position>) -> Resul
         series: series.clone(),
         range: None,
         threads: 1,
+        health: Arc::default(),
     };
     Ok(Reading {
         source: definition.open(config, behind, context)?,
@@ -113,6 +114,7 @@ pub(crate) fn open_sink(
         replace: None,
         stop: Stop::default(),
         durable,
+        health: Arc::default(),
     };
     definition.open(config, context)
 }
