@@ -234,3 +234,39 @@ fn with_json_logs_every_line_on_stderr_is_an_object_and_holds_no_secret() {
     }
     assert!(said.contains("\"level\":\"ERROR\""), "{said}");
 }
+
+#[test]
+fn a_broker_that_is_away_makes_a_job_not_ready_and_leaves_it_alive() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let desk = Desk::new();
+    desk.write(
+        "job.yaml",
+        &format!(
+            "
+job: away
+run: {{ drain: 5s }}
+sources:
+  ticks: {{ type: simulator, speed: live, rate: 100, always_open: true }}
+sinks:
+  bridge: {{ type: amqp, input: ticks, url: \"amqp://guest:guest@{gone}/%2F\", exchange: x }}
+"
+        ),
+    );
+    let running = Running::start(&desk, "job.yaml", &[]);
+    let why = running.wait("/readyz", |code, body| code == 503 && body.contains("sinks.bridge"));
+    assert!(!why.contains("guest"), "{why}");
+    let text = running.wait("/metrics", |_, body| {
+        let retries = "tapeflow_sink_retries_total{job=\"away\",component=\"bridge\"";
+        let line = body.lines().find(|line| line.starts_with(retries)).unwrap_or("x 0");
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap() > 1
+    });
+    assert_eq!(sample(&samples(&text), "connector_up", "bridge"), 0);
+    assert_eq!(sample(&samples(&text), "connector_up", "ticks"), 1);
+    assert_eq!(running.get("/livez").0, 200);
+    let asked = Instant::now();
+    running.signal("-TERM");
+    let output = running.end();
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(1 | 130)), "{said}");
+}
