@@ -134,7 +134,8 @@ def publisher_bars(settings, source, rows):
     """The one-minute bid and ask bars that the maker of the ticks published, as text by start."""
     shift = datetime.timedelta(hours=5) if source == "fxcm" else datetime.timedelta(0)
     first, last = (datetime.datetime.fromtimestamp(r[0] / 1e9, datetime.UTC) for r in (rows[0], rows[-1]))
-    last = last.replace(second=0, microsecond=0)
+    # A window waits for late ticks before it closes.
+    last = (last - datetime.timedelta(seconds=3)).replace(second=0, microsecond=0)
     bars = {}
     folder = pathlib.Path(settings["data"]) / "bars" / f"{source}-EURUSD" / "minute"
     for path in sorted(folder.glob("*.zip")):
