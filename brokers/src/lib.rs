@@ -6,6 +6,7 @@
 //! in how long to wait for the next one, never change what a job computes.
 
 pub mod backoff;
+pub mod identity;
 pub mod mqtt;
 pub mod runtime;
 pub mod topic;

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod columns;
 pub mod file;
+pub mod mqtt;
 pub mod paths;
 pub mod simulator;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use dataflows::kind::Kind;
 
 /// All sources, by name.
 pub const SOURCES: &[&dyn SourceDefinition] =
-    &[&archive::Archive, &file::File, &simulator::Simulator];
+    &[&archive::Archive, &file::File, &mqtt::Mqtt, &simulator::Simulator];
 
 /// What every source of ticks gives.
 const OUTPUTS: &[Output] = &[
