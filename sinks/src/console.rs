@@ -246,6 +246,7 @@ mod tests {
             kind: Kind::Ticks,
             replace: None,
             durable: None,
+            health: Arc::default(),
         };
         let mut sink = ConsoleSink::new(format, context, screen.clone());
         let clock = EventTime::default();

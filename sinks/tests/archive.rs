@@ -249,6 +249,7 @@ fn a_second_writer_and_a_foreign_folder_are_refused() {
         kind: dataflows::kind::Kind::Ticks,
         replace: None,
         durable: None,
+        health: std::sync::Arc::default(),
     };
     let sink = definition.open(&json!({ "path": "t" }), context).unwrap();
     let error = world.run(Run::of("archive", json!({ "path": "t" }), rows())).unwrap_err();

@@ -67,6 +67,7 @@ impl Job<'_> {
             kind: self.kind,
             replace: None,
             durable: Some(durable),
+            health: Arc::default(),
         };
         definition.open(&self.config, context)
     }

@@ -45,6 +45,7 @@ impl World {
             kind: run.kind,
             replace: run.replace,
             durable: None,
+            health: Arc::default(),
         };
         let mut sink = definition.open(&run.config, context)?;
         for (epoch, (clock, runs)) in run.epochs.into_iter().enumerate() {

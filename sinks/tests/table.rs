@@ -371,6 +371,7 @@ fn progress_is_written_with_the_rows() {
             kind: Kind::Candles,
             replace: None,
             durable: None,
+            health: std::sync::Arc::default(),
         };
         let mut sink = definition.open(&database.config(), context).unwrap();
         assert_eq!(sink.applied().unwrap(), Some(2));

@@ -63,6 +63,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn start(options: Arc<Options>, duty: impl Duty) -> Result<Self, Fault> {
         let (stop, stopped) = watch::channel(());
+        options.health.down("it has not connected yet");
         let task = runtime::handle()?.spawn(run(options, duty, stopped));
         Ok(Self { stop, task })
     }
@@ -98,11 +99,16 @@ async fn run(options: Arc<Options>, mut duty: impl Duty, mut stop: watch::Receiv
         let place = format!("{} ({shown})", options.place);
         match end {
             End::Stopped => return,
-            End::Lost(Loss::Refused(why)) => return duty.failed(Fault::stop(place, why)),
+            End::Lost(Loss::Refused(why)) => {
+                options.health.down(&why);
+                return duty.failed(Fault::stop(place, why));
+            }
             End::Lost(Loss::Away(why)) => {
                 if started.elapsed() >= WORKS {
                     backoff.reset();
                 }
+                options.health.down(format!("{shown}: {why}"));
+                options.health.retried();
                 let wait = backoff.wait();
                 broker = (broker + 1) % options.brokers.len().max(1);
                 let failures = backoff.failures();
@@ -163,6 +169,7 @@ async fn session<D: Duty>(
             Ok(Event::Farewell) => return End::Stopped,
             Ok(Event::Connected(connected)) => {
                 is_connected = true;
+                options.health.up();
                 let shown = options.brokers.get(broker).map(ToString::to_string);
                 tracing::info!(
                     place = options.place,

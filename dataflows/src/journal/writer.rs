@@ -224,6 +224,11 @@ impl Writer {
         Ok(removed)
     }
 
+    /// Counts the bytes that were appended and wait to be written.
+    pub fn pending(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     /// Counts the bytes of the segments that are there, in so far as they were written by this
     /// writer or read by the recovery before it.
     pub fn bytes(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Running a plan with progress on a terminal: what `run`, `demo`, `import` and `backfill` share.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +19,8 @@ use proto::event_time::EventTime;
 
 use crate::cli::Session;
 use crate::cli::failure::Failure;
+use crate::lease::Keeper;
+use crate::watch::server::Server;
 
 /// What a run is given beside its plan.
 #[derive(Debug, Clone, Default)]
@@ -32,10 +35,14 @@ pub(crate) struct Drive {
     pub(crate) start: Start,
     /// Where it keeps itself, if that is not what the job says.
     pub(crate) backing: Option<Backing>,
+    /// Where processes wait for one another: whether this one waits.
+    pub(crate) lease: Option<bool>,
     /// Whether it keeps the records of every source.
     pub(crate) is_recording: bool,
     /// A recording in the place of the sources, and how fast it goes.
     pub(crate) recording: Option<(Tail, Pace)>,
+    /// Where metrics and health are served.
+    pub(crate) http: Option<SocketAddr>,
 }
 
 /// What came of a run.
@@ -69,9 +76,27 @@ impl Drive {
         let (start, is_recording) = (self.start, self.is_recording);
         let (backing, recording) = (self.backing, self.recording);
         let variable = |name: &str| std::env::var(name).ok();
-        let options =
-            Options { root, range, read, enough, stop, threads, start, is_recording, variable };
         let status = Arc::new(Status::new(plan));
+        let http = self.http.map(|address| watch(address, plan, &status, session)).transpose()?;
+        let keeper = match (&plan.run.lease, self.lease) {
+            (Some(config), Some(waits)) => Some(
+                Keeper::take(config, &plan.name, waits, &stop)
+                    .map_err(|fault| Failure::of(&fault, &plan.secrets))?,
+            ),
+            _ => None,
+        };
+        let options = Options {
+            root,
+            range,
+            read,
+            enough,
+            stop,
+            threads,
+            start,
+            is_recording,
+            lease: keeper.as_ref().map(Keeper::lease),
+            variable,
+        };
         let outcome = thread::scope(|scope| {
             let worker = scope.spawn(|| match (backing, &recording) {
                 (_, Some((tail, pace))) => replay(plan, options, tail, *pace, status.clone()),
@@ -85,9 +110,27 @@ impl Drive {
             }
             worker.join().unwrap_or_else(|_| Err(Fault::defect("the run", "a panic")))
         });
+        drop(http); // answers until the last sink has closed
         let report = outcome.map_err(|fault| Failure::of(&fault, &plan.secrets))?;
         Ok(Driven { report, clock: status.clock() })
     }
+}
+
+/// Starts serving metrics and health.
+fn watch(
+    address: SocketAddr,
+    plan: &Plan,
+    status: &Arc<Status>,
+    session: &Session,
+) -> Result<Server, Failure> {
+    let server = Server::start(address, &plan.name, status.clone(), &plan.secrets);
+    let server = server.map_err(|error| {
+        Failure::Fault(format!(
+            "metrics and health cannot be served at {address}: {error}; give another --http"
+        ))
+    })?;
+    session.say(&format!("metrics and health: http://{}", server.address));
+    Ok(server)
 }
 
 /// Draws progress until the run has ended.

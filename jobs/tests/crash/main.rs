@@ -14,6 +14,8 @@ mod points;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod stops;
 #[cfg(test)]
 mod world;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brokers::identity;
 use brokers::mqtt::message::Received;
-use brokers::topic::{self, Template};
+use brokers::topic::Template;
 use dataflows::batch::Rows;
 use dataflows::component::source::Delivery;
 use dataflows::fault::Fault;
@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use proto::event_time::EventTime;
 use proto::payload::Payload;
 use proto::protobuf::TickBatch;
-use proto::record::RecordError;
+use proto::record::{MESSAGE_BYTES_MAX, RecordError};
 use proto::reject::{PAYLOAD_BYTES_MAX, Reject};
 use proto::series::{NameError, SeriesId, SeriesTable};
 use proto::tick::Tick;
@@ -64,7 +64,7 @@ type Refusal = (&'static str, String);
 impl Decoder {
     pub(super) fn new(config: &Config, component: &str, table: SeriesTable) -> Result<Self, Fault> {
         let compile = |text: &String| {
-            Template::compile(text, topic::MQTT, FIELDS).map_err(|message| {
+            Template::compile(text, FIELDS).map_err(|message| {
                 Fault::job(format!("sources.{component}.template"), message)
             })
         };
@@ -112,6 +112,10 @@ impl Decoder {
     }
 
     fn payload(&mut self, message: &Received) -> Result<Payload, Refusal> {
+        if message.payload.len() > MESSAGE_BYTES_MAX {
+            let error = RecordError::TooLarge(message.payload.len());
+            return Err((error.reason(), error.to_string()));
+        }
         let known = self.topics.get(&message.topic).copied();
         let series = match known {
             Some(series) => series,

@@ -5,8 +5,9 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use brokers::mqtt::config::{Client, Parts, Protocol, Texts, Tls, Will};
-use brokers::topic::{self, Template, check_filter};
+use brokers::mqtt::config::{Client, Parts, Protocol, Texts, Will};
+use brokers::tls::TlsConfig;
+use brokers::topic::{Template, check_filter};
 use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config, read_config};
 use dataflows::fault::Fault;
@@ -57,9 +58,9 @@ pub struct Config {
     /// The version of the protocol.
     #[serde(default)]
     pub protocol: Protocol,
-    /// Encryption.
+    /// TLS of `mqtts://` and `wss://`.
     #[serde(default)]
-    pub tls: Option<Tls>,
+    pub tls: TlsConfig,
     /// What the broker publishes when this job is gone without a farewell.
     #[serde(default)]
     pub will: Option<Will>,
@@ -121,7 +122,7 @@ impl Definition for Mqtt {
         let Ok(config) = Config::deserialize(config) else { return found };
         let parts = Parts {
             url: &config.url,
-            tls: config.tls.as_ref(),
+            tls: &config.tls,
             will: config.will.as_ref(),
             client: &config.client,
         };
@@ -145,7 +146,7 @@ impl Definition for Mqtt {
             }
         }
         let template = config.template.as_deref();
-        let template = template.map(|text| Template::compile(text, topic::MQTT, FIELDS));
+        let template = template.map(|text| Template::compile(text, FIELDS));
         let has = |field| matches!(&template, Some(Ok(template)) if template.has(field));
         match &template {
             Some(Err(message)) => say("template".to_owned(), message.clone()),

@@ -40,10 +40,11 @@ impl Reader {
             root: &context.root,
             url: &config.url,
             protocol: config.protocol,
-            tls: config.tls.as_ref(),
+            tls: &config.tls,
             will: config.will.as_ref(),
             client: &config.client,
             qos: config.qos,
+            health: context.health.clone(),
         };
         let subscriber = Subscriber::open(&settings, config.topics.all())?;
         let decoder = Decoder::new(config, &context.id, context.series)?;

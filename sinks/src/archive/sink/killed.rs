@@ -107,6 +107,7 @@ impl Job {
             kind: Kind::Ticks,
             replace: None,
             durable,
+            health: Arc::default(),
         };
         ArchiveSink::open(&config, context)
     }

@@ -54,6 +54,7 @@ fn sink(root: &Path, series: &SeriesTable, replace: Option<Range>) -> ArchiveSin
         kind: Kind::Candles,
         replace,
         durable: None,
+        health: Arc::default(),
     };
     ArchiveSink::open(&config, context).unwrap()
 }
