@@ -73,7 +73,7 @@ impl Connection {
     pub(super) fn finish(self) {
         let Self { stop, task } = self;
         drop(stop);
-        let ended = runtime::wait(timeout(FAREWELL * 2, task));
+        let ended = runtime::wait(async { timeout(FAREWELL * 2, task).await });
         if !matches!(ended, Ok(Ok(Ok(())))) {
             tracing::debug!("a connection has not ended in good order");
         }
