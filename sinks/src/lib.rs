@@ -19,11 +19,5 @@ use dataflows::component::sink::SinkDefinition;
 use dataflows::order;
 
 /// Every sink that a job may name, in the order of the alphabet.
-pub const SINKS: &[&dyn SinkDefinition] = &[
-    &amqp::Amqp,
-    &archive::Archive,
-    &console::Console,
-    &file::File,
-    &mqtt::Mqtt,
-    &table::Table,
-];
+pub const SINKS: &[&dyn SinkDefinition] =
+    &[&amqp::Amqp, &archive::Archive, &console::Console, &file::File, &mqtt::Mqtt, &table::Table];

@@ -74,7 +74,8 @@ impl Broker {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| refused("no scheme"))?;
         let transport = Transport::ALL.into_iter().find(|transport| transport.scheme() == scheme);
         let transport = transport.ok_or_else(|| refused(&format!("`{scheme}` is no scheme")))?;
-        let (authority, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+        let (authority, path) =
+            rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
         let (login, address) = match authority.rsplit_once('@') {
             None => (None, authority),
             Some((login, address)) => {

@@ -127,9 +127,7 @@ impl Parts<'_> {
         if !is_secure && *self.tls != TlsConfig::default() {
             say("tls", "has no effect: no `url` is mqtts:// or wss://".to_owned());
         }
-        if let Some(Err(message)) =
-            self.will.map(|will| Template::compile(&will.topic, &[]))
-        {
+        if let Some(Err(message)) = self.will.map(|will| Template::compile(&will.topic, &[])) {
             say("will.topic", message);
         }
         let client = self.client;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataflows::fault::Fault;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::backoff::Backoff;
 use crate::mqtt::options::Options;
@@ -151,12 +151,10 @@ async fn session<D: Duty>(
                         if !is_connected || client.disconnect().is_err() {
                             return End::Stopped;
                         }
-                        farewell = Some(Instant::now());
+                        farewell = Some(Instant::now() + FAREWELL);
                     }
+                    () = until(farewell), if farewell.is_some() => return End::Stopped,
                     _ = looks.tick() => {
-                        if farewell.is_some_and(|since| since.elapsed() > FAREWELL) {
-                            return End::Stopped;
-                        }
                         if is_stalled(&mut owed, duty.owed()) {
                             let why = format!("nothing has moved for {} s", STALLED.as_secs());
                             return End::Lost(Loss::Away(why));
@@ -166,7 +164,6 @@ async fn session<D: Duty>(
             }
         };
         let handled = match polled {
-            Ok(Event::Farewell) => return End::Stopped,
             Ok(Event::Connected(connected)) => {
                 is_connected = true;
                 options.health.up();
@@ -180,12 +177,19 @@ async fn session<D: Duty>(
                 duty.connected((broker, generation), &client, connected)
             }
             Ok(event) => duty.event(&client, event).await,
+            // The broker has read all up to the farewell, and closed.
             Err(_) if farewell.is_some() => return End::Stopped,
             Err(loss) => Err(loss),
         };
         if let Err(loss) = handled {
             return End::Lost(loss);
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        sleep_until(moment).await;
     }
 }
 

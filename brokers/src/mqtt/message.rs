@@ -116,9 +116,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_there() {
-        let user_properties = [("traceparent", "x"), ("x-event-time-ns", "1e9"), ("message-id", "")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
+        let user_properties =
+            [("traceparent", "x"), ("x-event-time-ns", "1e9"), ("message-id", "")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec();
         let wire = PublishProperties { user_properties, ..PublishProperties::default() };
         assert_eq!(Properties::from_wire(wire), Properties::default());
     }

@@ -115,7 +115,11 @@ impl Publisher {
     ///
     /// # Errors
     /// When the settings are no good, or files of certificates.
-    pub fn open(settings: &Settings<'_>, manner: Manner, retained: Retained) -> Result<Self, Fault> {
+    pub fn open(
+        settings: &Settings<'_>,
+        manner: Manner,
+        retained: Retained,
+    ) -> Result<Self, Fault> {
         let options = Arc::new(Options::new(settings, Use::Publish)?);
         let shared = Arc::new(Shared {
             state: Mutex::new(State { retained, ..State::default() }),

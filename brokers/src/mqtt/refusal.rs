@@ -24,8 +24,7 @@ impl Loss {
 }
 
 const LOGIN: &str = "the broker refuses user and password; check them in `url`";
-const RIGHTS: &str =
-    "the broker does not allow this client to connect; check its rights, and user and password in `url`";
+const RIGHTS: &str = "the broker does not allow this client to connect; check its rights, and user and password in `url`";
 const CLIENT_ID: &str = "the broker refuses the client id; set another `client.id`";
 
 /// Sorts what ended a connection that speaks 3.1.1.
@@ -50,9 +49,9 @@ pub(super) fn sort_v5(error: &v5::ConnectionError) -> Loss {
         | v5::ConnectionError::MqttState(v5::StateError::ConnFail { reason: code }) => {
             connect_v5(*code, error)
         }
-        v5::ConnectionError::MqttState(v5::StateError::ServerDisconnect { reason_code, .. }) => {
-            disconnect_v5(*reason_code, error)
-        }
+        v5::ConnectionError::MqttState(v5::StateError::ServerDisconnect {
+            reason_code, ..
+        }) => disconnect_v5(*reason_code, error),
         _ => by_cause(error),
     }
 }
@@ -68,7 +67,9 @@ fn connect_v5(code: Code5, error: &v5::ConnectionError) -> Loss {
             Loss::refused(RIGHTS)
         }
         Code5::TopicNameInvalid => Loss::refused("the broker refuses the topic of the `will`"),
-        Code5::RetainNotSupported => Loss::refused("the broker retains nothing; set `retain: false`"),
+        Code5::RetainNotSupported => {
+            Loss::refused("the broker retains nothing; set `retain: false`")
+        }
         Code5::QoSNotSupported => Loss::refused("the broker does not know this `qos`; set it to 0"),
         _ => Loss::Away(error.to_string()),
     }
@@ -89,7 +90,9 @@ fn disconnect_v5(reason: Reason, error: &v5::ConnectionError) -> Loss {
         Reason::RetainNotSupported => {
             Loss::refused("the broker retains nothing; set `retain: false`")
         }
-        Reason::QoSNotSupported => Loss::refused("the broker does not know this `qos`; set it to 0"),
+        Reason::QoSNotSupported => {
+            Loss::refused("the broker does not know this `qos`; set it to 0")
+        }
         Reason::SharedSubscriptionNotSupported => {
             Loss::refused("the broker has no shared subscriptions (`$share/…`)")
         }

@@ -105,7 +105,9 @@ impl Subscriber {
         within: Duration,
     ) -> Result<(), Fault> {
         let mut count = 0;
-        while count < most && let Ok(message) = self.messages.try_recv() {
+        while count < most
+            && let Ok(message) = self.messages.try_recv()
+        {
             into.push(message);
             count += 1;
         }
@@ -113,7 +115,8 @@ impl Subscriber {
             return Ok(());
         }
         let messages = &mut self.messages;
-        let waited = runtime::wait(async { timeout(within, messages.recv_many(into, most)).await })?;
+        let waited =
+            runtime::wait(async { timeout(within, messages.recv_many(into, most)).await })?;
         // Nothing, and that at once: the task has ended.
         if waited == Ok(0) || waited.is_err() {
             if let Some(fault) = self.shared.lock().fault.take() {

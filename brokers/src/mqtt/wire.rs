@@ -5,7 +5,9 @@ use dataflows::clock;
 use rumqttc::mqttbytes::QoS as Qos3;
 use rumqttc::v5;
 use rumqttc::v5::mqttbytes::QoS as Qos5;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet as Packet5, Publish as Publish5, RetainForwardRule};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, Packet as Packet5, Publish as Publish5, RetainForwardRule,
+};
 use rumqttc::{Packet as Packet3, Publish as Publish3, SubscribeFilter, SubscribeReasonCode};
 
 use crate::mqtt::message::{Message, Properties, Received};
@@ -51,8 +53,6 @@ pub(super) enum Event {
     Written(u16),
     /// A message was taken, or why not.
     Taken(u16, Option<Loss>),
-    /// The farewell was written.
-    Farewell,
     Other,
 }
 
@@ -164,7 +164,6 @@ fn event_v5(event: v5::Event) -> Event {
 const fn event_out(outgoing: &rumqttc::Outgoing) -> Event {
     match outgoing {
         rumqttc::Outgoing::Publish(packet) => Event::Written(*packet),
-        rumqttc::Outgoing::Disconnect => Event::Farewell,
         _ => Event::Other,
     }
 }
@@ -253,4 +252,3 @@ impl Client {
         }
     }
 }
-

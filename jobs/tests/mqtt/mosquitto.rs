@@ -47,7 +47,8 @@ impl Mosquitto {
             eprintln!("SKIPPED: mosquitto is not installed");
             return None;
         }
-        let mut broker = Self { folder: tempfile::tempdir().unwrap(), child: None, port: free_port() };
+        let mut broker =
+            Self { folder: tempfile::tempdir().unwrap(), child: None, port: free_port() };
         let config = config
             .replace("PORT", &broker.port.to_string())
             .replace("FOLDER", &broker.folder().display().to_string());
@@ -84,7 +85,11 @@ impl Mosquitto {
         self.child = Some(command.spawn().unwrap());
         eventually("mosquitto answers", || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
+            assert!(
+                ended.is_none(),
+                "{}",
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+            );
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
     }
@@ -154,8 +159,7 @@ impl Listener {
         command.args(["-oL", "mosquitto_sub"]);
         command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-d", "-q", "1", "-t", topic]);
         command.args(["-V", "5", "-F", "MSG|%t|%q|%r|%C|%P|%x"]).args(more);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (sender, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {

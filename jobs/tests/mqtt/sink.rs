@@ -73,7 +73,8 @@ fn json_is_the_platforms_own() {
     let Some(broker) = Mosquitto::open() else { return };
     let stage = Stage::new("json");
     let listener = broker.listen("#", &[]);
-    let config = json!({ "url": broker.url(), "topic": "m/{source}/{instrument}", "format": "json" });
+    let config =
+        json!({ "url": broker.url(), "topic": "m/{source}/{instrument}", "format": "json" });
     let mut play = stage.sink(Kind::Ticks, &config);
     let mut tick = stage.tick("EURUSD", 1_536_935_412_000_000_000, "1.1734");
     tick.flags = 0;

@@ -100,7 +100,12 @@ struct Buffer {
 }
 
 impl Encoder {
-    pub(super) fn new(config: &Config, template: Template, kind: Kind, series: SeriesTable) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        template: Template,
+        kind: Kind,
+        series: SeriesTable,
+    ) -> Self {
         let format = config.format.unwrap_or(Format::Protobuf);
         let content_type = match (kind, format) {
             (Kind::Ticks, Format::Protobuf) => "application/x-protobuf",

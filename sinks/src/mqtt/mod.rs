@@ -177,12 +177,7 @@ impl Definition for Mqtt {
 }
 
 fn parts(config: &Config) -> Parts<'_> {
-    Parts {
-        url: &config.url,
-        tls: &config.tls,
-        will: config.will.as_ref(),
-        client: &config.client,
-    }
+    Parts { url: &config.url, tls: &config.tls, will: config.will.as_ref(), client: &config.client }
 }
 
 impl SinkDefinition for Mqtt {

@@ -64,9 +64,8 @@ type Refusal = (&'static str, String);
 impl Decoder {
     pub(super) fn new(config: &Config, component: &str, table: SeriesTable) -> Result<Self, Fault> {
         let compile = |text: &String| {
-            Template::compile(text, FIELDS).map_err(|message| {
-                Fault::job(format!("sources.{component}.template"), message)
-            })
+            Template::compile(text, FIELDS)
+                .map_err(|message| Fault::job(format!("sources.{component}.template"), message))
         };
         Ok(Self {
             component: component.to_owned(),
