@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dataflows::component::health::Health;
 use dataflows::fault::Fault;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -88,6 +89,11 @@ impl Incoming {
         });
         let link = Link::new(broker, prepare, generation);
         Self { link, next, taken: 0, acked: 0, due: 0 }
+    }
+
+    /// Says there how the connection stands; see [`Link::report_to`].
+    pub fn report_to(&mut self, health: Arc<Health>) {
+        self.link.report_to(health);
     }
 
     /// Tries once to connect; see [`Link::try_once`].

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataflows::component::health::Health;
 use dataflows::fault::Fault;
 use lapin::{Channel, Connection, ErrorKind};
 
@@ -34,6 +35,7 @@ pub struct Link<S> {
     state: State<S>,
     backoff: Backoff,
     generation: u64,
+    health: Arc<Health>,
 }
 
 enum State<S> {
@@ -58,7 +60,14 @@ impl<S: Send + 'static> Link<S> {
     /// Not connected yet; connections are counted upwards from behind `generation`.
     pub fn new(broker: Broker, prepare: Prepare<S>, generation: u64) -> Self {
         let state = State::Down { until: Instant::now() };
-        Self { broker, prepare, state, backoff: Backoff::new(), generation }
+        let (backoff, health) = (Backoff::new(), Arc::default());
+        Self { broker, prepare, state, backoff, generation, health }
+    }
+
+    /// Says there how the connection stands, from now on.
+    pub fn report_to(&mut self, health: Arc<Health>) {
+        health.down("not connected yet");
+        self.health = health;
     }
 
     /// Tries once to connect, so that a refusal shows before the run begins. A broker that is away
@@ -104,6 +113,7 @@ impl<S: Send + 'static> Link<S> {
                     self.generation += 1;
                     let (broker, generation) = (&self.broker.address, self.generation);
                     tracing::info!(%broker, generation, name = self.broker.name, "connected");
+                    self.health.up();
                     self.state = State::Up(up);
                 }
                 Ok(Err(error)) => {
@@ -155,6 +165,8 @@ impl<S: Send + 'static> Link<S> {
                 let (broker, failures) = (&self.broker.address, self.backoff.failures());
                 let name = &self.broker.name;
                 tracing::warn!(%broker, name, failures, ?wait, why, "no connection; trying again");
+                self.health.down(why);
+                self.health.retried();
                 Ok(())
             }
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataflows::component::health::Health;
 use dataflows::fault::Fault;
 use futures_util::FutureExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -69,6 +70,11 @@ impl Outgoing {
             })
         });
         Self { link: Link::new(broker, prepare, 0), publishing, repeated: 0 }
+    }
+
+    /// Says there how the connection stands; see [`Link::report_to`].
+    pub fn report_to(&mut self, health: Arc<Health>) {
+        self.link.report_to(health);
     }
 
     /// Tries once to connect; see [`Link::try_once`].

@@ -265,6 +265,7 @@ pub fn run_in(
     backing: Option<Backing>,
     status: Arc<Status>,
 ) -> Result<RunReport, Fault> {
+    status.enter(Phase::Opening);
     let is_fresh = options.start == Start::Fresh;
     let is_leased = options.lease.is_some();
     let opened =

@@ -11,6 +11,8 @@ use crate::moment::Epoch;
 /// How far a run has come in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Another process runs the job.
+    Waiting,
     /// Sources and sinks are opened, what is kept is looked for.
     Opening,
     /// The journal's epochs are minted again.
@@ -25,12 +27,19 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Opening, Self::Restoring, Self::Running, Self::Draining, Self::Closing];
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Opening,
+        Self::Restoring,
+        Self::Running,
+        Self::Draining,
+        Self::Closing,
+    ];
 
     /// The word that is shown.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Opening => "opening",
             Self::Restoring => "restoring",
             Self::Running => "running",

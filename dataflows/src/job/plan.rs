@@ -64,6 +64,8 @@ pub struct RunConfig {
     pub clock: ClockSource,
     /// Where metrics and health are served; none: nowhere.
     pub http: Option<SocketAddr>,
+    /// A run that was asked to stop has so long for it.
+    pub drain_within: Duration,
     /// What processes that wait for one another agree by.
     pub lease: Option<LeaseConfig>,
 }
@@ -85,8 +87,9 @@ impl Default for RunConfig {
             epoch_every: Duration::from_millis(20),
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
-            lease: None,
             http: None,
+            drain_within: Duration::from_secs(20),
+            lease: None,
         }
     }
 }

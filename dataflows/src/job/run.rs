@@ -26,6 +26,10 @@ pub(crate) struct RunFile {
     /// which is then open to this machine only. If it is not given, nothing is served; `--http` of
     /// the command line goes first.
     http: Option<String>,
+    /// When the run is asked to stop it takes no more input, lets what was read go through, and
+    /// ends. If that takes longer than this, because a sink cannot be reached, say, the process ends
+    /// all the same; the next start goes on from the journal.
+    drain: Duration,
     /// A lease on running the job: one process has it, others wait for it with `--standby`.
     lease: Option<LeaseFile>,
 }
@@ -80,20 +84,21 @@ impl Default for RunFile {
             epoch: EpochFile::default(),
             epochs_in_flight: plan.epochs_in_flight_max,
             clock: ClockFile::Auto,
-            lease: None,
             http: None,
+            drain: to_file(plan.drain_within),
+            lease: None,
         }
     }
+}
+
+fn to_file(duration: std::time::Duration) -> Duration {
+    i64::try_from(duration.as_nanos()).ok().and_then(Duration::from_ns).unwrap_or_default()
 }
 
 impl Default for EpochFile {
     fn default() -> Self {
         let plan = RunConfig::default();
-        let every = i64::try_from(plan.epoch_every.as_nanos()).unwrap_or(i64::MAX);
-        Self {
-            records: plan.epoch_records_max,
-            every: Duration::from_ns(every).unwrap_or_default(),
-        }
+        Self { records: plan.epoch_records_max, every: to_file(plan.epoch_every) }
     }
 }
 
@@ -114,6 +119,7 @@ impl RunFile {
                 .lease
                 .as_ref()
                 .map(|lease| LeaseConfig { url: lease.url.clone(), ttl: lease.ttl.into() }),
+            drain_within: self.drain.into(),
             http: self.http.as_deref().and_then(|text| address(text).ok()),
         }
     }

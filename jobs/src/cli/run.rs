@@ -57,6 +57,7 @@ impl Run {
         let drive = Drive {
             root: self.root,
             start: start(self.fresh),
+            drain_within: Some(plan.run.drain_within),
             lease: Some(self.standby),
             http: self.http.or(plan.run.http),
             ..Drive::default()

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflows::driver::reading::{Link, Reading};
+use dataflows::driver::reading::{Link, Phase, Reading};
 use dataflows::driver::spread::{BOUNDS, Tally};
 use dataflows::driver::status::Status;
 use prometheus_client::collector::Collector;
@@ -98,6 +98,9 @@ fn flow(page: &mut Page<'_>, reading: &Reading) -> fmt::Result {
 }
 
 fn connections(page: &mut Page<'_>, reading: &Reading) -> fmt::Result {
+    let leads = u64::from(reading.phase > Phase::Waiting);
+    let about = "Whether this process runs the job, or waits for the one that does";
+    page.gauges("is_leader", about, None, [([], leads)])?;
     let sources = reading.sources.iter().map(|source| (of(&source.id, "source"), &source.link));
     let sinks = reading.sinks.iter().map(|sink| (of(&sink.id, "sink"), &sink.link));
     let up = |link: &Link| i64::from(link.down.is_none());

@@ -3,6 +3,20 @@
 #[cfg(test)]
 mod desk;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod rabbit;
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod sink;
+#[cfg(test)]
+mod source;
+#[cfg(test)]
+mod tls;

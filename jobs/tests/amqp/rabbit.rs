@@ -161,6 +161,12 @@ impl Rabbit {
         found
     }
 
+    /// Deletes a queue.
+    pub(crate) fn delete_queue(&self, name: &str) {
+        let delete = self.channel.queue_delete(name.into(), QueueDeleteOptions::default());
+        runtime::wait(delete).unwrap().unwrap();
+    }
+
     /// How many messages wait in a queue, not counting those on their way to a consumer.
     pub(crate) fn waiting(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -203,6 +209,19 @@ pub(crate) fn control(arguments: &[&str]) -> Option<String> {
             None
         }
     }
+}
+
+/// Closes the connections that are called so, as an operator does; tells whether there was one.
+pub(crate) fn close_connections(called: &str) -> bool {
+    let Some(list) = control(&["list_connections", "pid", "client_properties"]) else {
+        return false;
+    };
+    let mut closed = false;
+    for line in list.lines().filter(|line| line.contains(&format!("\"{called}\""))) {
+        let pid = line.split_whitespace().next().unwrap();
+        closed |= control(&["close_connection", pid, "a test"]).is_some();
+    }
+    closed
 }
 
 /// A tick in Protobuf, the `number`th of an instrument.

@@ -58,6 +58,7 @@ impl AmqpSink {
         let restored = restored.map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
         let started = started(&id, restored)?;
         let mut outgoing = Outgoing::new(broker, publishing);
+        outgoing.report_to(context.health.clone());
         outgoing.try_once()?;
         let encoder = Encoder {
             template,

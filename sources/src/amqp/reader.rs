@@ -65,6 +65,7 @@ impl AmqpReader {
             from: is_stream.then_some(from),
         };
         let mut incoming = Incoming::new(broker, reading, generation);
+        incoming.report_to(context.health.clone());
         incoming.try_once()?;
         let names = (context.id.as_str(), queue.as_str());
         let decoder = Decoder::new(config, (template, is_stream), names, context.series.clone());
