@@ -37,7 +37,6 @@ fn both(
         kind,
         epochs: epochs(&whole, kind, seeds),
         replace: None,
-        stop: dataflows::component::sink::Stop::default(),
         ending: Ending::Complete,
     };
     whole.run(run).unwrap();
