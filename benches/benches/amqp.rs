@@ -155,6 +155,7 @@ fn source(url: &str, queue: &str, kind: &str, batch: usize, messages: usize) -> 
         root: ".".into(),
         series: SeriesTable::new(),
         range: None,
+        health: std::sync::Arc::default(),
         threads: 1,
     };
     let meter = Meter::start();
