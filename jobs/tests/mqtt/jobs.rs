@@ -65,7 +65,7 @@ fn bytes_pass_through_a_job_as_they_are_also_over_restarts_and_kills() {
         }
         let running = Running::start(folder.path());
         let begun = std::time::Instant::now();
-        while (0..10).any(|number| !seen.contains(&payload(number)[..].to_vec())) {
+        while (0..10).any(|number| !seen.contains(&payload(number)[..])) {
             assert!(begun.elapsed() < PATIENCE);
             let message = listener.next();
             if message.topic == "market/mt4/EURUSD/tick" {

@@ -2,8 +2,6 @@
 
 mod decode;
 mod reader;
-#[cfg(test)]
-mod tests;
 
 use brokers::mqtt::config::{Client, Parts, Protocol, Texts, Will};
 use brokers::tls::TlsConfig;
