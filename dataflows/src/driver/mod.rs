@@ -239,10 +239,18 @@ pub fn run_in(
 }
 
 /// Starts the threads of a run that was prepared, and waits for its end.
-fn drive(run: Run, keepers: Keepers, sources: Vec<Box<dyn Source>>) -> Result<RunReport, Fault> {
+fn drive(
+    run: Run,
+    mut keepers: Keepers,
+    sources: Vec<Box<dyn Source>>,
+) -> Result<RunReport, Fault> {
     let Run { shared, resume, again } = run;
     let machines = wire::machines(&shared, &resume)?;
     let sinks = apply::open(&shared, &resume, keepers.last, &mut apply::as_defined)?;
+    if let Err(fault) = keepers.begin(&shared) {
+        apply::give_up(sinks);
+        return Err(fault);
+    }
     let keepers = keepers.spawn(&shared)?;
     let (appliers, outlets) = apply::spawn(&shared, sinks)?;
     let mut pumps = Vec::new();

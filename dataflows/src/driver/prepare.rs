@@ -74,7 +74,7 @@ impl Run {
         };
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
-            let resume = resume(plan, &owners, None, false)?;
+            let resume = resume(plan, &owners, None, (false, None))?;
             let run = Self { shared: Arc::new(shared), resume, again: None };
             return Ok((run, Keepers { last: 0, threads: None }));
         };
@@ -106,6 +106,12 @@ fn room(epochs: u64) -> usize {
 }
 
 impl Keepers {
+    /// Says that all sinks are open, and may be handed epochs from now on.
+    pub(crate) fn begin(&mut self, shared: &Shared) -> Result<(), Fault> {
+        let Some(keeping) = &mut self.threads else { return Ok(()) };
+        keeping.checkpointer.begin(&running(&shared.plan), self.last.saturating_add(1))
+    }
+
     pub(crate) fn spawn(self, shared: &Arc<Shared>) -> Result<Kept, Fault> {
         let Some(keeping) = self.threads else { return Ok(Kept { threads: None, _lock: None }) };
         let Keeping { keeper, orders, checkpointer, parcels, lock } = keeping;

@@ -243,7 +243,8 @@ impl Recovery<'_> {
         }
         let what = match first.checked_sub(1) {
             Some(last) if first > expected => {
-                format!("epochs {expected} to {last} are missing between it and {next}")
+                let gone = Segment::new(expected).name;
+                format!("epochs {expected} to {last} are missing between it and {next}: {gone}")
             }
             _ if first < expected => {
                 format!("{next} begins with epoch {first}, which it holds, too")
@@ -279,7 +280,8 @@ impl Recovery<'_> {
                 return Err(refuse(self.disk, name, good, what));
             }
             if scan.has_next {
-                let what = "another segment follows it, and is missing";
+                let next = Segment::new(scan.next_epoch()).name;
+                let what = format!("another segment follows it, and is missing: {next}");
                 return Err(refuse(self.disk, name, good, what));
             }
             let (what, bytes) =
@@ -313,7 +315,8 @@ impl Recovery<'_> {
         let bytes = self.disk.read(&segment.name)?;
         let what = match self.scan(bytes, segment) {
             Ok(Ok(scan)) if scan.has_next => {
-                let what = "another segment follows it, and is missing or broken";
+                let next = Segment::new(scan.next_epoch()).name;
+                let what = format!("another segment follows it, and is missing or broken: {next}");
                 return Err(refuse(self.disk, &segment.name, scan.good(), what));
             }
             Ok(Ok(Scan { flaw: None, last: Some(last), end, .. })) if last.epoch == self.base => {
