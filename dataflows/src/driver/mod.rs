@@ -50,7 +50,7 @@ use crate::clock::{Clock, System};
 use crate::component::sink::{Ending, SinkReport};
 use crate::component::source::{Promise, Range, Source, SourceContext};
 use crate::fault::Fault;
-use crate::job::plan::{ClockSource, Plan};
+use crate::job::plan::Plan;
 use crate::moment::{Epoch, Moments};
 
 use durable::{Backing, Durability, Start};
@@ -272,14 +272,6 @@ fn drive(
         return Err(fault);
     }
     Ok(report(&shared, ending, reports))
-}
-
-fn clock_is_event_time(plan: &Plan) -> bool {
-    match plan.run.clock {
-        ClockSource::Event => true,
-        ClockSource::Wall => false,
-        ClockSource::Auto => plan.sources.iter().all(|s| s.definition.is_bounded(&s.config)),
-    }
 }
 
 fn report(shared: &Shared, ending: Ending, sinks: Vec<(String, SinkReport)>) -> RunReport {

@@ -16,7 +16,7 @@ use crate::driver::journaling::{self, Keeper, Order};
 use crate::driver::resume::{Resume, resume};
 use crate::driver::status::Status;
 use crate::driver::wire::running;
-use crate::driver::{Options, Shared, clock_is_event_time};
+use crate::driver::{Options, Shared};
 use crate::fault::Fault;
 use crate::job::plan::Plan;
 use crate::moment::{Epoch, Moments};
@@ -68,7 +68,7 @@ impl Run {
             gate: Gate::new(plan.sinks.len(), 0),
             status,
             clock,
-            is_event_clock: clock_is_event_time(plan),
+            is_event_clock: plan.run.clock.is_event_time(&plan.sources),
             base: 0,
             durability: None,
         };
