@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::block::Kind;
 use super::segment::{Link, Segment, Unreadable, Walk, list, refuse, was_sealed};
 use super::tail::Tail;
-use super::writer::{End, Kept};
+use super::writer::End;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::moment::Epoch;
@@ -117,12 +117,9 @@ fn judge(disk: &Arc<dyn Disk>, job: &str, base: Epoch, repairs: bool) -> Result<
         recovery.repair()?;
     }
     let Recovery { scans, repairs, warnings, .. } = recovery;
-    let kept = segments.into_iter().filter_map(|segment| {
-        let scan = scans.iter().find(|scan| scan.segment == segment);
-        let bytes = scan.map_or(0, |scan| scan.end.length);
-        let is_removed = repairs.contains(&Repair::Remove { name: segment.name.clone() });
-        (!is_removed).then_some(Kept { segment, bytes })
-    });
+    let kept = segments
+        .into_iter()
+        .filter(|segment| !repairs.contains(&Repair::Remove { name: segment.name.clone() }));
     Ok(Tail {
         last: end.as_ref().map(|(link, _)| link.epoch).filter(|last| *last > base),
         warnings,
