@@ -49,9 +49,12 @@ pub(super) fn verify(kept: &Kept, output: Output, session: &Session) -> Result<(
     let oldest = good.last().copied().unwrap_or(0);
     verdict.journal(kept, |disk| look(disk, &kept.plan.name, newest))?;
     let known = log.segment(newest.saturating_add(1));
-    let disk = Folder::open(kept.folder.join("journal")).map_err(|fault| kept.failed(&fault))?;
-    let gone = missing(&disk, newest, known).map_err(|fault| kept.failed(&fault))?;
-    verdict.damaged.extend(gone);
+    let folder = kept.folder.join("journal");
+    if folder.is_dir() {
+        let disk = Folder::open(&folder).map_err(|fault| kept.failed(&fault))?;
+        let gone = missing(&disk, newest, known).map_err(|fault| kept.failed(&fault))?;
+        verdict.damaged.extend(gone);
+    }
     if oldest != newest {
         verdict.journal(kept, |disk| look(disk, &kept.plan.name, oldest))?;
     }
