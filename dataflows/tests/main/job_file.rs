@@ -142,6 +142,32 @@ fn what_has_no_effect_and_a_test_that_cannot_fail_are_warnings() {
 }
 
 #[test]
+fn a_queue_that_would_stand_still_by_event_time_is_a_warning() {
+    let warnings = |run: &str, source: &str| -> Vec<String> {
+        let text = format!(
+            "job: j\nrun: {{ {run} }}\nsources:\n  q: {{ type: amqp, url: u, exchange: e, {source} }}\n\
+             sinks:\n  c: {{ type: console, input: q }}\n"
+        );
+        checked(&text).unwrap().warnings.iter().map(ToString::to_string).collect()
+    };
+    for ack in ["journal", "checkpoint"] {
+        let found = warnings("clock: event", &format!("prefetch: 500, ack: {ack}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        let is_told = found[0].starts_with("job.yaml:4:3: it is handed 500 messages before");
+        assert!(is_told && found[0].contains("closes at 16384 records"), "{found:?}");
+    }
+    for (run, source) in [
+        ("clock: wall", "prefetch: 500, ack: checkpoint"),
+        ("clock: auto", "prefetch: 500, ack: checkpoint"),
+        ("clock: event, epoch: { records: 500 }", "prefetch: 500, ack: checkpoint"),
+        ("clock: event", "prefetch: 500, ack: receive"),
+        ("clock: event", "ack: checkpoint"),
+    ] {
+        assert_eq!(warnings(run, source), [""; 0], "{run}, {source}");
+    }
+}
+
+#[test]
 fn a_test_becomes_steps_with_their_places_and_exact_numbers() {
     let plan = good();
     let [test] = plan.tests.as_slice() else { panic!("{:?}", plan.tests) };
