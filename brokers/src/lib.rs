@@ -5,5 +5,11 @@
 //! It knows no component and decides nothing about records: a connection that was lost, and chance
 //! in how long to wait for the next one, never change what a job computes.
 
+pub mod amqp;
 pub mod backoff;
+pub mod identity;
+pub mod key;
+pub mod mqtt;
 pub mod runtime;
+pub mod tls;
+pub mod topic;

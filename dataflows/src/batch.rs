@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use proto::candle::Candle;
+use proto::candle::{Candle, Reason};
 use proto::columns::Names;
+use proto::event_time::EventTime;
 use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::row::{Values, candle_values, payload_values, reject_values, tick_values};
@@ -92,6 +93,15 @@ macro_rules! rows {
             pub fn for_each_series(&self, mut visit: impl FnMut(Option<SeriesId>)) {
                 match self {
                     $(Self::$kind(rows) => rows.iter().for_each(|row| visit(row.series())),)*
+                }
+            }
+
+            /// Calls `visit` with every row's event time, where it has one.
+            pub fn for_each_time(&self, mut visit: impl FnMut(EventTime)) {
+                match self {
+                    $(Self::$kind(rows) => {
+                        rows.iter().filter_map(Record::event_time).for_each(&mut visit);
+                    })*
                 }
             }
 
@@ -198,6 +208,9 @@ pub trait Record: timely::ExchangeData + std::fmt::Debug {
     fn spare() -> &'static Spare<Self>;
     /// Its series, if that is known.
     fn series(&self) -> Option<SeriesId>;
+    /// When what it says happened: of a candle that is closed the end of its window, of an open
+    /// one its last tick; of a reject nothing is known.
+    fn event_time(&self) -> Option<EventTime>;
     /// Compares it with another of its series: by time, then by all that it says.
     fn compare(&self, other: &Self) -> Ordering;
     /// Gives the values of rows, in the order of the kind's columns.
@@ -205,7 +218,7 @@ pub trait Record: timely::ExchangeData + std::fmt::Debug {
 }
 
 macro_rules! record {
-    ($type:ty, $kind:ident, $series:expr, $compare:path, $values:path) => {
+    ($type:ty, $kind:ident, $series:expr, $time:expr, $compare:path, $values:path) => {
         impl Record for $type {
             const KIND: Kind = Kind::$kind;
             fn wrap(rows: Vec<Self>) -> Rows {
@@ -222,6 +235,10 @@ macro_rules! record {
                 let series: fn(&Self) -> Option<SeriesId> = $series;
                 series(self)
             }
+            fn event_time(&self) -> Option<EventTime> {
+                let time: fn(&Self) -> Option<EventTime> = $time;
+                time(self)
+            }
             fn compare(&self, other: &Self) -> Ordering {
                 $compare(self, other)
             }
@@ -232,10 +249,21 @@ macro_rules! record {
     };
 }
 
-record!(Tick, Ticks, |tick| Some(tick.series), order::ticks, tick_values);
-record!(Candle, Candles, |candle| Some(candle.series), order::candles, candle_values);
-record!(Reject, Rejects, Reject::series, order::rejects, reject_values);
-record!(Payload, Payloads, |payload| Some(payload.series), order::payloads, payload_values);
+fn candle_time(candle: &Candle) -> Option<EventTime> {
+    Some(if candle.reason == Reason::Open { candle.last_time } else { candle.end })
+}
+
+record!(Tick, Ticks, |tick| Some(tick.series), |tick| Some(tick.time), order::ticks, tick_values);
+record!(Candle, Candles, |candle| Some(candle.series), candle_time, order::candles, candle_values);
+record!(Reject, Rejects, Reject::series, |_| None, order::rejects, reject_values);
+record!(
+    Payload,
+    Payloads,
+    |payload| Some(payload.series),
+    |payload| Some(payload.time),
+    order::payloads,
+    payload_values
+);
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,12 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// When it cannot be removed.
     fn remove(&self, name: &str) -> Result<(), Fault>;
+    /// Puts a copy in a file's place, durably: whoever has the file open from before writes to
+    /// nothing that is ever read.
+    ///
+    /// # Errors
+    /// When it cannot be copied or replaced.
+    fn detach(&self, name: &str) -> Result<(), Fault>;
     /// Makes durable which names there are.
     ///
     /// # Errors
@@ -144,6 +150,14 @@ impl Disk for Folder {
     fn remove(&self, name: &str) -> Result<(), Fault> {
         let path = self.0.join(name);
         std::fs::remove_file(&path).map_err(|error| cannot(&path, "remove it", error))
+    }
+
+    fn detach(&self, name: &str) -> Result<(), Fault> {
+        let (path, copy) = (self.0.join(name), self.0.join("copy.tmp"));
+        std::fs::copy(&path, &copy).map_err(|error| cannot(&path, "copy it", error))?;
+        sync_path(&copy)?;
+        std::fs::rename(&copy, &path).map_err(|error| cannot(&path, "replace it", error))?;
+        self.sync_folder()
     }
 
     fn sync_folder(&self) -> Result<(), Fault> {

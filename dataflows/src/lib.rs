@@ -18,6 +18,7 @@ pub mod fault;
 pub mod job;
 pub mod journal;
 pub mod kind;
+pub mod lease;
 pub mod machine;
 pub mod moment;
 pub mod order;

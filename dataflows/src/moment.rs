@@ -46,10 +46,12 @@ impl Moments {
         Self::default()
     }
 
-    /// Records the moment of an epoch.
-    pub fn record(&self, moment: Moment) {
+    /// Records the moment of an epoch, and gives it.
+    pub fn record(&self, moment: Moment) -> Arc<Moment> {
+        let moment = Arc::new(moment);
         let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        moments.insert(moment.epoch, Arc::new(moment));
+        moments.insert(moment.epoch, moment.clone());
+        moment
     }
 
     /// Gives the moment of `epoch`, unless it is yet to come or long gone.

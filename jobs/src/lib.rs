@@ -6,5 +6,8 @@
 
 pub mod catalog;
 pub mod cli;
+mod lease;
 pub mod query;
 pub mod shipped;
+
+mod watch;

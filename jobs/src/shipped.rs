@@ -16,10 +16,28 @@ pub struct Shipped {
 /// All of them, alphabetically.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
+        name: "archive",
+        about: "ticks of RabbitMQ to a Parquet archive",
+        file: "jobs/archive/job.yaml",
+        text: include_str!("../archive/job.yaml"),
+    },
+    Shipped {
+        name: "bridge",
+        about: "ticks of RabbitMQ to MQTT, bytes as they are",
+        file: "jobs/bridge/job.yaml",
+        text: include_str!("../bridge/job.yaml"),
+    },
+    Shipped {
         name: "candles",
         about: "simulated ticks to candles in SQLite and Parquet; needs nothing",
         file: "jobs/candles/job.yaml",
         text: include_str!("../candles/job.yaml"),
+    },
+    Shipped {
+        name: "candles-live",
+        about: "ticks of RabbitMQ to candles in PostgreSQL, running ones to MQTT",
+        file: "jobs/candles-live/job.yaml",
+        text: include_str!("../candles-live/job.yaml"),
     },
     Shipped {
         name: "candles-postgres",

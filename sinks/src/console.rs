@@ -238,6 +238,7 @@ mod tests {
         let tick =
             |series, bid: &str| Tick { series, bid: bid.parse().unwrap(), ..Tick::default() };
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "out".to_owned(),
             root: ".".into(),
@@ -245,6 +246,7 @@ mod tests {
             kind: Kind::Ticks,
             replace: None,
             durable: None,
+            health: Arc::default(),
         };
         let mut sink = ConsoleSink::new(format, context, screen.clone());
         let clock = EventTime::default();

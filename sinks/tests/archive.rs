@@ -241,6 +241,7 @@ fn a_second_writer_and_a_foreign_folder_are_refused() {
     let rows = || Rows::Ticks(vec![world.tick("EURUSD", "2014-05-01", Some(1))]);
     let definition = sinks::SINKS.iter().find(|sink| sink.name() == "archive").unwrap();
     let context = dataflows::component::sink::SinkContext {
+        stop: dataflows::component::sink::Stop::default(),
         job: "job".to_owned(),
         id: "rows".to_owned(),
         root: world.path().to_owned(),
@@ -248,6 +249,7 @@ fn a_second_writer_and_a_foreign_folder_are_refused() {
         kind: dataflows::kind::Kind::Ticks,
         replace: None,
         durable: None,
+        health: std::sync::Arc::default(),
     };
     let sink = definition.open(&json!({ "path": "t" }), context).unwrap();
     let error = world.run(Run::of("archive", json!({ "path": "t" }), rows())).unwrap_err();

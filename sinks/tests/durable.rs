@@ -59,6 +59,7 @@ impl Job<'_> {
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == self.sink).unwrap();
         assert_eq!(definition.check(&self.config), Vec::new());
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: self.world.path().to_owned(),
@@ -66,6 +67,7 @@ impl Job<'_> {
             kind: self.kind,
             replace: None,
             durable: Some(durable),
+            health: Arc::default(),
         };
         definition.open(&self.config, context)
     }

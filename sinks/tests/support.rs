@@ -37,6 +37,7 @@ impl World {
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == run.sink).unwrap();
         assert_eq!(definition.check(&run.config), Vec::new());
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: self.path().to_owned(),
@@ -44,6 +45,7 @@ impl World {
             kind: run.kind,
             replace: run.replace,
             durable: None,
+            health: Arc::default(),
         };
         let mut sink = definition.open(&run.config, context)?;
         for (epoch, (clock, runs)) in run.epochs.into_iter().enumerate() {

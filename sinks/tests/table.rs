@@ -363,6 +363,7 @@ fn progress_is_written_with_the_rows() {
         world.run(run).unwrap();
         let definition = sinks::SINKS.iter().find(|sink| sink.name() == "table").unwrap();
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "job".to_owned(),
             id: "rows".to_owned(),
             root: world.path().to_owned(),
@@ -370,6 +371,7 @@ fn progress_is_written_with_the_rows() {
             kind: Kind::Candles,
             replace: None,
             durable: None,
+            health: std::sync::Arc::default(),
         };
         let mut sink = definition.open(&database.config(), context).unwrap();
         assert_eq!(sink.applied().unwrap(), Some(2));

@@ -5,9 +5,11 @@
 //! than a bounded amount, and tells after each handful where it stands, so that it can be opened
 //! again behind that point.
 
+pub mod amqp;
 pub mod archive;
 pub mod columns;
 pub mod file;
+pub mod mqtt;
 pub mod paths;
 pub mod simulator;
 #[cfg(test)]
@@ -20,7 +22,7 @@ use dataflows::kind::Kind;
 
 /// All sources, by name.
 pub const SOURCES: &[&dyn SourceDefinition] =
-    &[&archive::Archive, &file::File, &simulator::Simulator];
+    &[&amqp::Amqp, &archive::Archive, &file::File, &mqtt::Mqtt, &simulator::Simulator];
 
 /// What every source of ticks gives.
 const OUTPUTS: &[Output] = &[

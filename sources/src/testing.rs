@@ -20,6 +20,7 @@ pub(crate) fn context(root: &Path) -> SourceContext {
         series: SeriesTable::new(),
         range: None,
         threads: 2,
+        health: std::sync::Arc::default(),
     }
 }
 

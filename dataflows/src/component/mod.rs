@@ -3,6 +3,7 @@
 //! A *definition* is what a job may say (a word after `type:`, a documented configuration, ports);
 //! an *instance* is what runs. Definitions stand in const tables, one row each, in their rooms.
 
+pub mod health;
 pub mod operator;
 pub mod sink;
 pub mod source;

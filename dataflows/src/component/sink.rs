@@ -1,12 +1,14 @@
 //! The seam of sinks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proto::series::SeriesTable;
 use serde_json::Value;
 
 use crate::batch::Rows;
 use crate::component::Definition;
+use crate::component::health::Health;
 use crate::component::source::Range;
 use crate::fault::Fault;
 use crate::kind::Kind;
@@ -38,9 +40,47 @@ pub struct SinkContext {
     pub kind: Kind,
     /// A backfill: stage everything, and swap it for the rows of this range at the end.
     pub replace: Option<Range>,
+    /// Whether the run is to end, for a sink that waits.
+    pub stop: Stop,
     /// A run that survives crashes; none: one without journal and checkpoints, which starts at
     /// epoch 1 and remembers nothing.
     pub durable: Option<Durable>,
+    /// Where it says whether its connection stands.
+    pub health: Arc<Health>,
+}
+
+/// Tells a sink that waits for something outside whether anybody still waits for the sink.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    asked: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    status: Option<std::sync::Arc<crate::driver::status::Status>>,
+}
+
+impl Stop {
+    /// Of a run: its user's wish, and its failure.
+    pub(crate) fn new(
+        asked: std::sync::Arc<std::sync::atomic::AtomicBool>,
+        status: std::sync::Arc<crate::driver::status::Status>,
+    ) -> Self {
+        Self { asked, status: Some(status) }
+    }
+
+    /// Set by whoever holds the flag: for tests, and for sinks outside of a run.
+    pub fn of(asked: std::sync::Arc<std::sync::atomic::AtomicBool>) -> Self {
+        Self { asked, status: None }
+    }
+
+    /// The user has asked the run to end: what was read is still to be applied, but not waited for
+    /// without an end. A sink that gives up returns [`Fault::Interrupted`], and a durable run hands
+    /// it the epoch again when it is started again.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Something else has failed: nothing is to be waited for.
+    pub fn has_failed(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.has_failed())
+    }
 }
 
 /// Counts the starts of a job, upwards: who writes with a lower one than what is there was

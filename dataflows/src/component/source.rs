@@ -1,6 +1,7 @@
 //! The seam of sources.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proto::event_time::EventTime;
 use proto::series::SeriesTable;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::batch::Rows;
+use crate::component::health::Health;
 use crate::component::{Definition, Output};
 use crate::fault::Fault;
 
@@ -40,6 +42,13 @@ pub struct Intake {
     pub deliveries: Vec<Delivery>,
 }
 
+impl Intake {
+    /// Tells whether there is nothing in it, not even a message that brought nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.rejects.is_empty() && self.deliveries.is_empty()
+    }
+}
+
 /// One message of a queue: acknowledged, and delivered again, as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -69,6 +78,8 @@ pub struct SourceContext {
     pub range: Option<Range>,
     /// How many threads the source may keep busy for decoding.
     pub threads: usize,
+    /// Where it says whether its connection stands.
+    pub health: Arc<Health>,
 }
 
 /// The part of the past that a backfill wants.

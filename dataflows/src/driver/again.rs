@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::journal::{Entries, Entry, Item};
 use crate::moment::Epoch;
 
+use crate::driver::reading::Phase;
 use crate::driver::replay::Pace;
 
 use std::time::Duration;
@@ -84,7 +85,7 @@ impl Feed {
             };
             if again.replay.is_some() {
                 let counts = (item.rows as usize, item.rejects as usize);
-                self.shared.status.count_intake(source, counts.0, counts.1);
+                self.shared.status.count_replayed(source, counts.0, counts.1);
             }
             if let Some(turn) = self.repeat(source, entry.epoch, item, again.replay.is_some())? {
                 return Ok(turn);
@@ -170,6 +171,7 @@ impl Feed {
             return Err(Fault::defect("the journal", message));
         }
         tracing::debug!(epoch = self.epoch, "the journal is through");
+        self.shared.status.enter(Phase::Running);
         for source in 0..self.sources.len() {
             if let Some((runs, rejects, position)) = self.sources[source].supply.rest() {
                 self.take_rest(source, runs, rejects, position)?;

@@ -3,15 +3,20 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::event_time::EventTime;
 
 use crate::batch::Rows;
 use crate::checkpoint::gather::Part;
-use crate::component::sink::{Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport};
+use crate::component::sink::{
+    Durable, Ending, Guarantee, Sealed, Sink, SinkContext, SinkReport, Stop,
+};
 use crate::crash;
 use crate::driver::resume::Resume;
 use crate::driver::seal::Seal;
+use crate::driver::spread::Tally;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
 use crate::job::plan::SinkPlan;
@@ -93,10 +98,12 @@ fn open_one(
         series: shared.series.clone(),
         kind: plan.kind,
         replace: shared.options.range.clone(),
+        stop: Stop::new(shared.options.stop.clone(), shared.status.clone()),
         durable: shared
             .durability
             .as_ref()
             .map(|durability| Durable { generation: durability.generation, restored }),
+        health: shared.status.health(&plan.id),
     };
     let mut sink = open(index, plan, context)?;
     if let Some(applied) = behind.map(|_| sink.applied()).transpose()?.flatten()
@@ -197,6 +204,8 @@ pub(crate) struct Apply {
     next: Option<(Epoch, Vec<Rows>)>,
     /// Whether it may be handed an epoch only when the journal has it.
     waits: bool,
+    /// When the records of the epoch under way happened.
+    times: Vec<EventTime>,
     /// The epoch after which it last gave its part of a checkpoint.
     pub(crate) checkpointed: Epoch,
 }
@@ -208,7 +217,7 @@ impl Apply {
             plan.definition.guarantee(&plan.config, plan.kind) > Guarantee::BestEffort
         });
         let seal = Seal::new(shared.plan.run.workers, shared.base);
-        Self { shared, index, sink, seal, next: None, waits, checkpointed: 0 }
+        Self { shared, index, sink, seal, next: None, waits, times: Vec::new(), checkpointed: 0 }
     }
 
     /// Takes what a worker says.
@@ -245,10 +254,14 @@ impl Apply {
         if self.shared.status.has_failed() {
             return Ok(()); // nothing more is applied, the sink will take back what is not whole
         }
-        self.shared.status.count_sink(self.index, runs.iter().map(Rows::len).sum());
+        let records = runs.iter().map(Rows::len).sum();
+        self.shared.status.count_taken(self.index, records);
+        self.note_times(&runs);
+        self.shared.check_lease()?;
         crash::point("sink.before_apply");
         self.sink.apply(Sealed { moment, runs })?;
         crash::point("sink.after_apply");
+        self.shared.status.count_applied(self.index, epoch, records, &self.ages());
         if let Some(durability) = self.shared.durability.as_ref().filter(|d| d.cuts.is_at(epoch)) {
             crash::point("sink.before_checkpoint");
             let state = self.sink.checkpoint()?;
@@ -257,7 +270,29 @@ impl Apply {
             self.checkpointed = epoch;
         }
         self.shared.gate.applied(self.index, epoch);
+        self.shared.release_applied();
         Ok(())
+    }
+
+    /// Notes when what the sink is handed happened. Only of a live job, and if somebody wants to
+    /// know.
+    fn note_times(&mut self, runs: &[Rows]) {
+        self.times.clear();
+        if !self.shared.is_event_clock && self.shared.status.is_watched() {
+            runs.iter().for_each(|rows| rows.for_each_time(|time| self.times.push(time)));
+        }
+    }
+
+    /// How old is what the sink has just applied.
+    fn ages(&self) -> Tally {
+        let mut ages = Tally::default();
+        if !self.times.is_empty() {
+            let now = self.shared.clock.wall();
+            let age = |time: &EventTime| u64::try_from(now.ns().saturating_sub(time.ns()));
+            let ages_ns = self.times.iter().map(|time| age(time).unwrap_or(0));
+            ages_ns.for_each(|ns| ages.add(Duration::from_nanos(ns)));
+        }
+        ages
     }
 
     /// Ends the sink as the run has ended.

@@ -8,7 +8,6 @@ use crossbeam_channel::Receiver;
 use crate::checkpoint::gather::{Gather, Part, Whole};
 use crate::checkpoint::prune::prune;
 use crate::checkpoint::write::Writer;
-use crate::driver::durable::Durability;
 use crate::driver::journaling::Order;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
@@ -55,14 +54,19 @@ impl Checkpointer {
     }
 
     /// Writes the checkpoints that are whole and whose epochs the journal has.
-    pub(crate) fn write(&mut self, durability: &Durability) -> Result<(), Fault> {
+    pub(crate) fn write(&mut self, shared: &Shared) -> Result<(), Fault> {
+        let Some(durability) = &shared.durability else { return Ok(()) };
         while self.whole.first().is_some_and(|w| w.epoch <= durability.journaled.get()) {
             let whole = self.whole.remove(0);
+            shared.check_lease()?;
             let manifest = self.writer.write(&whole, self.keep)?;
             tracing::debug!(epoch = whole.epoch, bytes = manifest.bytes(), "checkpoint");
-            durability.cuts.forget(whole.epoch);
+            let now = shared.clock.monotonic();
+            let begun = durability.cuts.forget(whole.epoch).unwrap_or(now);
+            let took = now.saturating_sub(begun);
+            shared.status.count_checkpoint(manifest.bytes(), shared.clock.wall(), took);
             durability.checkpointed.set(whole.epoch);
-            durability.settle.release(Ack::Checkpoint, whole.epoch);
+            shared.settle.release(Ack::Checkpoint, whole.epoch);
             let pruned = prune(self.store.as_ref(), self.writer.log_mut(), self.keep, false)?;
             if let Some(oldest) = pruned.kept.last().filter(|_| !durability.keeps_all) {
                 // A journal that has ended needs to forget nothing.
@@ -83,6 +87,7 @@ pub(crate) fn spawn(
     let body = move || {
         let outcome = guarded("the checkpoints", || work(&run, &mut checkpointer, &parcels));
         if let Err(fault) = outcome.and_then(|outcome| outcome) {
+            run.status.count_failed_checkpoint();
             run.status.fail(fault);
         }
     };
@@ -104,7 +109,7 @@ fn work(
         }
         if let Some(epoch) = checkpointer.take(epoch, part)? {
             durability.journaled.wait_for(epoch, || shared.status.has_failed());
-            checkpointer.write(durability)?;
+            checkpointer.write(shared)?;
         }
     }
     Ok(())

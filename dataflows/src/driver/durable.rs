@@ -19,7 +19,6 @@ use crate::driver::checkpointing::Parcel;
 use crate::driver::journaling::Order;
 use crate::driver::mark::{Cuts, Mark};
 use crate::driver::resume::{Resume, resume};
-use crate::driver::settle::Settle;
 use crate::fault::Fault;
 use crate::job::plan::Plan;
 use crate::journal::{self, Header, Tail};
@@ -47,26 +46,28 @@ pub struct Backing {
     pub store: Arc<dyn Store>,
     /// A file that asks for a checkpoint by being there.
     pub request: Option<PathBuf>,
-    /// Held as long as the run lives.
+    /// Held as long as the run lives; none: a lease keeps others out.
     pub lock: Option<Arc<File>>,
 }
 
 impl Backing {
-    /// Opens what the plan names, and keeps other processes of this machine out.
+    /// Opens what the plan names, and keeps other processes of this machine out; but not with a
+    /// lease, which takes the job away from a process that hangs and would hold a lock for ever.
     ///
     /// # Errors
     /// When it cannot be made, or another process runs the job.
     pub fn open(
         plan: &Plan,
         root: &Path,
+        is_leased: bool,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Fault> {
         let folder = root.join(plan.state.folder(&plan.name));
-        let lock = lock(&folder, &plan.name)?;
+        let lock = if is_leased { None } else { Some(Arc::new(lock(&folder, &plan.name)?)) };
         let store = Self::store(plan, root, variable)?;
         let disk = Folder::open(folder.join("journal"))?;
         let request = Some(folder.join("checkpoint.request"));
-        Ok(Self { disk: Arc::new(disk), store, request, lock: Some(Arc::new(lock)) })
+        Ok(Self { disk: Arc::new(disk), store, request, lock })
     }
 
     /// Opens a journal and checkpoints in a folder of their own: a recording of `job`.
@@ -155,7 +156,6 @@ pub(crate) struct Durability {
     /// A checkpoint covers it.
     pub(crate) checkpointed: Mark,
     pub(crate) cuts: Cuts,
-    pub(crate) settle: Settle,
     pub(crate) orders: Sender<Order>,
     pub(crate) parcels: Sender<Parcel>,
     pub(crate) request: Option<PathBuf>,
@@ -186,7 +186,14 @@ pub(crate) struct Opened {
 }
 
 /// Claims the job for this start, and finds out where it goes on.
-pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Opened, Fault> {
+///
+/// `is_leased`: the process that had the job before may sleep, and wake up in the middle of anything.
+pub(crate) fn open(
+    plan: &Plan,
+    backing: Backing,
+    is_fresh: bool,
+    is_leased: bool,
+) -> Result<Opened, Fault> {
     let Backing { disk, store, request, lock } = backing;
     let owners = crate::driver::resume::owners(plan);
     if is_fresh {
@@ -201,12 +208,15 @@ pub(crate) fn open(plan: &Plan, backing: Backing, is_fresh: bool) -> Result<Open
         log.sweep(store.as_ref())?;
     }
     // From here on nobody else adds to what is read.
+    if is_leased {
+        journal::detach(&disk)?;
+    }
     let restored = if is_fresh { None } else { find(&log, store.as_ref())? };
     let manifest = restored.as_ref().map(|restored| restored.manifest.clone());
     let resume = resume(plan, &owners, restored, log.begun())?;
     if resume.is_bootstrap {
         drop(log);
-        return open(plan, Backing { disk, store, request, lock }, true);
+        return open(plan, Backing { disk, store, request, lock }, true, is_leased);
     }
     let known = log.segment(resume.base.saturating_add(1));
     if let Some(gone) = journal::missing(disk.as_ref(), resume.base, known)? {
@@ -243,7 +253,6 @@ impl Opened {
     /// Makes what the threads share.
     pub(crate) fn share(
         &self,
-        plan: &Plan,
         keeps_all: bool,
         orders: Sender<Order>,
         parcels: Sender<Parcel>,
@@ -258,7 +267,6 @@ impl Opened {
             journaled: Mark::new(self.last()),
             checkpointed: Mark::new(self.resume.base),
             cuts: Cuts::default(),
-            settle: Settle::new(plan.sources.iter().map(|source| source.ack)),
             orders,
             parcels,
             request: self.request.clone(),

@@ -26,6 +26,7 @@ use crate::driver::again::Again;
 use crate::driver::durable::NEVER;
 use crate::driver::intake::Taken;
 use crate::driver::journaling::Order;
+use crate::driver::reading::Phase;
 use crate::driver::resume::{Resume, SourceResume};
 use crate::driver::seen::Seen;
 use crate::driver::stamp::Stamp;
@@ -106,6 +107,8 @@ pub(crate) struct SourceFeed {
     pub(super) supply: Supply,
     position: Option<Position>,
     pub(super) seen: Seen,
+    /// How many records it has handed in since the epoch before; none: it has not moved.
+    moved: Option<u64>,
 }
 
 impl SourceFeed {
@@ -122,13 +125,15 @@ impl SourceFeed {
 /// Runs the job to its end; gives how it ended, after the workers have finished.
 pub(crate) fn coordinate(mut feed: Feed) -> Ending {
     let shared = feed.shared.clone();
+    shared.status.enter(if feed.again.is_some() { Phase::Restoring } else { Phase::Running });
     let outcome = guarded("the coordinator", || {
         loop {
+            shared.beat();
             match feed.turn()? {
                 Turn::Moved => {}
                 Turn::Sources(sources, most) => feed.wait(&sources, most),
                 Turn::Gate(epoch) => {
-                    if !shared.gate.wait_for(epoch, || shared.status.has_failed()) {
+                    if !wait_at_gate(&shared, epoch) {
                         return Ok(());
                     }
                 }
@@ -140,6 +145,21 @@ pub(crate) fn coordinate(mut feed: Feed) -> Ending {
         shared.status.fail(fault);
     }
     feed.finish()
+}
+
+/// Waits until every sink has applied `epoch`, and counts for how long each of them was waited for.
+fn wait_at_gate(shared: &Shared, epoch: Epoch) -> bool {
+    loop {
+        let late = shared.gate.late(epoch);
+        let begun = shared.clock.monotonic();
+        let is_open = shared.gate.wait(epoch);
+        let waited = shared.clock.monotonic().saturating_sub(begun);
+        shared.status.count_blocked(&late, waited);
+        shared.beat();
+        if is_open || shared.status.has_failed() {
+            return is_open;
+        }
+    }
 }
 
 impl Feed {
@@ -208,6 +228,7 @@ impl Feed {
     pub(crate) fn finish(self) -> Ending {
         let Self { shared, intakes, crew, .. } = self;
         drop(intakes);
+        shared.status.enter(Phase::Closing);
         crew.finish(&shared);
         if shared.status.has_failed() {
             Ending::Failed
@@ -254,15 +275,19 @@ impl Feed {
                 payload,
             });
         }
+        let records = (intake.rows.len() + intake.rejects.len()) as u64;
         self.admit(source, intake.rows, intake.rejects);
         self.stand(source, position);
+        if let Some(feed) = self.sources.get_mut(source) {
+            feed.moved = Some(feed.moved.unwrap_or(0) + records);
+        }
         Ok(())
     }
 
     /// Tells whether nothing has come since the epoch before: no record, and no message that was
     /// delivered again and has to be acknowledged.
     pub(super) fn has_nothing(&self) -> bool {
-        self.records == 0 && self.items.is_empty()
+        self.records == 0 && !self.sources.iter().any(|source| source.moved.is_some())
     }
 
     /// A source stands at `position` now.
@@ -290,12 +315,14 @@ impl Feed {
             let counts = deliveries.iter().zip(&is_new);
             counts.flat_map(|(d, is_new)| std::iter::repeat_n(*is_new, count(d) as usize)).collect()
         };
+        let records = rows.len() + rejects.len();
         let (rows_kept, rejects_kept) = (keep(|d| d.rows), keep(|d| d.rejects));
         rows.keep(&rows_kept);
         let mut kept = rejects_kept.iter();
         rejects.retain(|_| kept.next().copied().unwrap_or(true));
         let dropped = is_new.iter().filter(|is_new| !**is_new).count();
-        self.shared.status.count_redelivered(source, dropped);
+        let records = records - rows.len() - rejects.len();
+        self.shared.status.count_redelivered(source, dropped, records);
         let mut kept = is_new.iter();
         deliveries.retain(|_| kept.next().copied().unwrap_or(true));
         true
@@ -354,15 +381,20 @@ impl Feed {
         self.records = 0;
         self.was_last = closing.is_last;
         self.minted = self.shared.clock.monotonic();
+        for (number, feed) in self.sources.iter_mut().enumerate() {
+            if let (Some(records), Some(position)) = (feed.moved.take(), &feed.position) {
+                self.shared.settle.note(number, self.epoch, position.clone(), records);
+            }
+        }
         self.note(closing);
-        self.shared.moments.record(Moment {
+        let moment = self.shared.moments.record(Moment {
             epoch: self.epoch,
             clock: self.clock,
             watermarks: self.stamp.watermarks().to_vec(),
             is_last: closing.is_last,
         });
         self.shared.moments.forget_below(self.shared.gate.least());
-        self.shared.status.minted(self.epoch, self.clock);
+        self.shared.status.minted(moment);
         for worker in 0..self.shares.len() {
             let rows = self.shares.get_mut(worker).map(std::mem::take).unwrap_or_default();
             if !self.crew.send(worker, Share { epoch: self.epoch, rows }) {
@@ -379,9 +411,6 @@ impl Feed {
         let Some(durability) = &shared.durability else { return };
         let items = std::mem::take(&mut self.items);
         if self.again.is_none() {
-            for item in &items {
-                durability.settle.note(item.source as usize, self.epoch, item.position.clone());
-            }
             let (epoch, clock, is_last) = (self.epoch, self.clock, closing.is_last);
             // A journal that has ended has failed, and with it the run.
             drop(durability.orders.send(Order::Entry(Entry { epoch, clock, is_last, items })));
@@ -390,7 +419,7 @@ impl Feed {
         let is_due = self.minted.saturating_sub(self.cut) >= shared.plan.state.checkpoint_every;
         if closing.is_end || is_asked || (is_due && !durability.cuts.are_any()) {
             self.cut = self.minted;
-            durability.cuts.add(self.epoch);
+            durability.cuts.add(self.epoch, self.minted);
             durability.part(self.epoch, Part::Engine(self.remember(closing.is_last)));
         }
     }

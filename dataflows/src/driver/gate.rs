@@ -34,22 +34,22 @@ impl Gate {
         applied.iter().copied().min().unwrap_or(Epoch::MAX)
     }
 
-    /// Waits until every sink has applied `epoch`, or `give_up` says so; it is asked every 50 ms.
-    pub fn wait_for(&self, epoch: Epoch, give_up: impl Fn() -> bool) -> bool {
-        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if applied.iter().copied().min().unwrap_or(Epoch::MAX) >= epoch {
-                return true;
-            }
-            if give_up() {
-                return false;
-            }
-            applied = self
-                .moved
-                .wait_timeout(applied, Duration::from_millis(50))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+    /// Gives the sinks that have not applied `epoch`.
+    pub fn late(&self, epoch: Epoch) -> Vec<usize> {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..applied.len()).filter(|sink| applied.get(*sink).is_some_and(|e| *e < epoch)).collect()
+    }
+
+    /// Waits until some sink moves, at most 50 ms; tells whether every sink has applied `epoch`.
+    pub fn wait(&self, epoch: Epoch) -> bool {
+        let all_have =
+            |applied: &[Epoch]| applied.iter().copied().min().unwrap_or(Epoch::MAX) >= epoch;
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        if all_have(&applied) {
+            return true;
         }
+        let waited = self.moved.wait_timeout(applied, Duration::from_millis(50));
+        all_have(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
@@ -62,15 +62,16 @@ mod tests {
         let gate = Gate::new(2, 0);
         gate.applied(0, 7);
         assert_eq!(gate.least(), 0);
-        assert!(!gate.wait_for(3, || true));
+        assert_eq!(gate.late(3), [1]);
+        assert!(!gate.wait(3));
         gate.applied(1, 3);
-        assert!(gate.wait_for(3, || true));
+        assert!(gate.wait(3));
         gate.applied(1, 2);
         assert_eq!(gate.least(), 3, "never back");
     }
 
     #[test]
     fn without_sinks_nothing_holds_back() {
-        assert!(Gate::new(0, 0).wait_for(u64::MAX, || true));
+        assert!(Gate::new(0, 0).wait(u64::MAX));
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use proto::columns::Names;
 
 use crate::component::source::{Intake, Source};
@@ -81,8 +81,9 @@ fn pump(
         }
         let turn = guarded("a source", || turn(shared, index, source.as_mut(), &mut names));
         match turn.and_then(|turn| turn) {
+            Ok(Some(taken)) if taken.intake.is_empty() => {}
             Ok(Some(taken)) => {
-                if to.send(taken).is_err() {
+                if !hand_over(shared, index, to, taken) {
                     return Some(source);
                 }
             }
@@ -98,6 +99,20 @@ fn pump(
     }
 }
 
+/// Hands over what was taken, and counts how long that had to wait; false: nobody takes it any more.
+fn hand_over(shared: &Shared, index: usize, to: &Sender<Taken>, taken: Taken) -> bool {
+    let taken = match to.try_send(taken) {
+        Ok(()) => return true,
+        Err(TrySendError::Disconnected(_)) => return false,
+        Err(TrySendError::Full(taken)) => taken,
+    };
+    let begun = shared.clock.monotonic();
+    let is_sent = to.send(taken).is_ok();
+    let waited = shared.clock.monotonic().saturating_sub(begun);
+    shared.status.count_blocked_source(index, waited);
+    is_sent
+}
+
 /// Acknowledges what is due, then takes what the source has; none: it has ended.
 pub(crate) fn turn(
     shared: &Shared,
@@ -107,7 +122,7 @@ pub(crate) fn turn(
 ) -> Result<Option<Taken>, Fault> {
     settle(shared, index, source)?;
     let Some(intake) = source.next(&shared.options.stop)? else { return Ok(None) };
-    shared.status.count_intake(index, intake.rows.len(), intake.rejects.len());
+    shared.status.count_intake(index, intake.rows.len(), &intake.rejects);
     shared.status.set_progress(index, source.progress());
     let payload = shared.payload(index, &intake.rows, &intake.rejects, names)?;
     Ok(Some(Taken { intake, payload }))
@@ -115,10 +130,10 @@ pub(crate) fn turn(
 
 /// Acknowledges what is due.
 pub(crate) fn settle(shared: &Shared, index: usize, source: &mut dyn Source) -> Result<(), Fault> {
-    let due = shared.durability.as_ref().and_then(|durability| durability.settle.take(index));
-    let Some(position) = due else { return Ok(()) };
+    let Some(due) = shared.settle.take(index) else { return Ok(()) };
     crash::point("source.before_ack");
-    source.settle(&position)?;
+    source.settle(&due.position)?;
+    shared.status.count_acked(index, due.records);
     crash::point("source.after_ack");
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use crate::driver::durable::Durability;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
 use crate::job::promise::Ack;
@@ -56,15 +55,23 @@ impl Keeper {
         self.unsynced
     }
 
+    /// How many bytes wait for a sync.
+    pub(crate) fn pending(&self) -> u64 {
+        self.writer.pending()
+    }
+
     /// Makes everything durable that was taken, and lets go what waits for that.
-    pub(crate) fn sync(&mut self, durability: &Durability) -> Result<(), Fault> {
+    pub(crate) fn sync(&mut self, shared: &Shared) -> Result<(), Fault> {
+        let Some(durability) = &shared.durability else { return Ok(()) };
         if self.unsynced == 0 {
             return Ok(());
         }
+        shared.check_lease()?;
         let epoch = self.writer.sync()?;
         self.unsynced = 0;
         durability.journaled.set(epoch);
-        durability.settle.release(Ack::Journal, epoch);
+        shared.settle.release(Ack::Journal, epoch);
+        shared.release_applied();
         Ok(())
     }
 }
@@ -91,7 +98,6 @@ pub(crate) fn spawn(
 /// At most one sync in every `sync_every`, and at once where none was lately; sooner where the
 /// coordinator soon has to wait for it.
 fn keep(shared: &Shared, mut keeper: Keeper, orders: &Receiver<Order>) -> Result<(), Fault> {
-    let Some(durability) = &shared.durability else { return Ok(()) };
     let every = shared.plan.state.sync_every;
     let many = shared.plan.run.epochs_in_flight_max.div_ceil(2);
     let mut synced: Option<Duration> = None;
@@ -106,8 +112,13 @@ fn keep(shared: &Shared, mut keeper: Keeper, orders: &Receiver<Order>) -> Result
                 Err(RecvTimeoutError::Disconnected) => goes_on = false,
             }
         }
-        keeper.sync(durability)?;
-        synced = Some(shared.clock.monotonic());
+        let (bytes, begun) = (keeper.pending(), shared.clock.monotonic());
+        keeper.sync(shared)?;
+        let now = shared.clock.monotonic();
+        if bytes > 0 {
+            shared.status.count_sync(bytes, now.saturating_sub(begun));
+        }
+        synced = Some(now);
         if !goes_on {
             break;
         }

@@ -1,6 +1,6 @@
 //! Marks: how far something has come, to be read and waited for by other threads.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,22 +51,22 @@ impl Mark {
 /// The epochs after which a checkpoint is taken: set by the coordinator before anyone can reach
 /// them.
 #[derive(Debug, Default)]
-pub(crate) struct Cuts(Mutex<BTreeSet<Epoch>>);
+pub(crate) struct Cuts(Mutex<BTreeMap<Epoch, Duration>>);
 
 impl Cuts {
-    /// A checkpoint is taken after `epoch`.
-    pub(crate) fn add(&self, epoch: Epoch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(epoch);
+    /// A checkpoint is taken after `epoch`, which was minted at that time.
+    pub(crate) fn add(&self, epoch: Epoch, minted: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(epoch, minted);
     }
 
     /// Tells whether a checkpoint is taken after `epoch`.
     pub(crate) fn is_at(&self, epoch: Epoch) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&epoch)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&epoch)
     }
 
-    /// Forgets the checkpoint after `epoch`: it is whole.
-    pub(crate) fn forget(&self, epoch: Epoch) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&epoch);
+    /// Forgets the checkpoint after `epoch`: it is written. Gives when the epoch was minted.
+    pub(crate) fn forget(&self, epoch: Epoch) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&epoch)
     }
 
     /// Tells whether a checkpoint is under way.

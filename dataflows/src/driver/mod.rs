@@ -13,8 +13,10 @@
 
 pub mod durable;
 pub mod gate;
+pub mod reading;
 pub mod replay;
 pub mod seal;
+pub mod spread;
 pub mod stamp;
 pub mod status;
 
@@ -51,12 +53,16 @@ use crate::component::sink::{Ending, SinkReport};
 use crate::component::source::{Promise, Range, Source, SourceContext};
 use crate::fault::Fault;
 use crate::job::plan::Plan;
+use crate::job::promise::Ack;
+use crate::lease::Lease;
 use crate::moment::{Epoch, Moments};
 
 use durable::{Backing, Durability, Start};
 use feed::Feed;
 use gate::Gate;
 use prepare::{Keepers, Run};
+use reading::Phase;
+use settle::Settle;
 use status::Status;
 
 /// What a run is given beside its plan.
@@ -81,6 +87,8 @@ pub struct Options {
     /// Whether the journal keeps the records of every source: a recording, which can be replayed
     /// without the sources.
     pub is_recording: bool,
+    /// The right to run the job, where processes wait for one another.
+    pub lease: Option<Arc<dyn Lease>>,
     /// Answers for the variables of the environment that an object store is set up by.
     pub variable: fn(&str) -> Option<String>,
 }
@@ -97,6 +105,7 @@ impl Default for Options {
             threads: 1,
             start: Start::default(),
             is_recording: false,
+            lease: None,
             variable: |_| None,
         }
     }
@@ -156,6 +165,7 @@ pub(crate) struct Shared {
     pub(crate) is_event_clock: bool,
     /// The epoch that the run goes on behind; 0: it starts from nothing.
     pub(crate) base: Epoch,
+    pub(crate) settle: Settle,
     /// Of a durable run.
     pub(crate) durability: Option<Durability>,
 }
@@ -163,6 +173,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.options.stop.load(Ordering::Relaxed) || self.status.has_failed()
+    }
+
+    /// The coordinator is at work: for `/livez`.
+    pub(crate) fn beat(&self) {
+        self.status.turned();
+        if self.is_stopping() {
+            self.status.enter(Phase::Draining);
+        }
     }
 
     pub(crate) fn source_context(&self, id: &str) -> SourceContext {
@@ -173,6 +191,22 @@ impl Shared {
             series: self.series.clone(),
             range: self.options.read.clone(),
             threads: self.options.threads,
+            health: self.status.health(id),
+        }
+    }
+
+    /// Refuses to go on without the right to run the job.
+    pub(crate) fn check_lease(&self) -> Result<(), Fault> {
+        self.options.lease.as_ref().map_or(Ok(()), |lease| lease.check())
+    }
+
+    /// Lets go what waits for all sinks; of a durable run, what the journal has, too: a sink that
+    /// promises nothing does not wait for it.
+    pub(crate) fn release_applied(&self) {
+        if self.settle.waits_for(Ack::Applied) {
+            let journaled = self.durability.as_ref().map(|durability| durability.journaled.get());
+            let applied = self.gate.least();
+            self.settle.release(Ack::Applied, journaled.map_or(applied, |j| j.min(applied)));
         }
     }
 
@@ -213,7 +247,8 @@ pub fn run(plan: &Plan, options: Options, status: Arc<Status>) -> Result<RunRepo
     let is_durable = plan.state.durable && options.range.is_none();
     let backing = match options.start {
         Start::Resume | Start::Fresh if is_durable => {
-            Some(Backing::open(plan, &options.root, &options.variable)?)
+            let is_leased = options.lease.is_some();
+            Some(Backing::open(plan, &options.root, is_leased, &options.variable)?)
         }
         Start::Forgetful | Start::Resume | Start::Fresh => None,
     };
@@ -230,8 +265,11 @@ pub fn run_in(
     backing: Option<Backing>,
     status: Arc<Status>,
 ) -> Result<RunReport, Fault> {
+    status.enter(Phase::Opening);
     let is_fresh = options.start == Start::Fresh;
-    let opened = backing.map(|backing| durable::open(plan, backing, is_fresh)).transpose()?;
+    let is_leased = options.lease.is_some();
+    let opened =
+        backing.map(|backing| durable::open(plan, backing, is_fresh, is_leased)).transpose()?;
     let clock: Arc<dyn Clock> = Arc::new(System::new());
     let (run, keepers) = Run::prepare(plan, options, opened, status, clock)?;
     let sources = intake::open(&run.shared, &run.resume)?;

@@ -120,6 +120,9 @@ pub(crate) fn operate<'scope, T: Record>(
                         continue;
                     }
                     shared.status.count_output(place.counter + number, rows.len());
+                    if let Rows::Rejects(rejects) = &rows {
+                        shared.status.count_rejects(&place.id, rejects);
+                    }
                     if place.used.get(number).copied().unwrap_or(false) {
                         capability.downgrade(&next);
                         if let Some(out) = outs.get_mut(number) {

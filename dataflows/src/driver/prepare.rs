@@ -14,6 +14,7 @@ use crate::driver::durable::Opened;
 use crate::driver::gate::Gate;
 use crate::driver::journaling::{self, Keeper, Order};
 use crate::driver::resume::{Resume, resume};
+use crate::driver::settle::Settle;
 use crate::driver::status::Status;
 use crate::driver::wire::running;
 use crate::driver::{Options, Shared};
@@ -70,8 +71,11 @@ impl Run {
             clock,
             is_event_clock: plan.run.clock.is_event_time(&plan.sources),
             base: 0,
+            settle: Settle::new(plan.sources.iter().map(|s| s.ack.effective(opened.is_some()))),
             durability: None,
         };
+        let is_resumed = opened.as_ref().is_some_and(|opened| opened.last() > 0);
+        shared.status.set_series(&shared.series, is_resumed);
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
             let resume = resume(plan, &owners, None, (false, None))?;
@@ -83,10 +87,10 @@ impl Run {
         let (orders_in, orders) = bounded(room(plan.run.epochs_in_flight_max));
         let parts = plan.operators.len() * plan.run.workers + plan.sinks.len() + 1;
         let (parcels_in, parcels): (Sender<Parcel>, _) = bounded(4 * parts);
-        let durability = opened.share(plan, shared.options.is_recording, orders_in, parcels_in);
+        let durability = opened.share(shared.options.is_recording, orders_in, parcels_in);
         shared.base = opened.resume.base;
         shared.gate = Gate::new(plan.sinks.len(), shared.base);
-        shared.status.minted(shared.base, opened.resume.clock.unwrap_or_default());
+        shared.status.restored(shared.base, opened.resume.clock.unwrap_or_default());
         let last = opened.last();
         let again = Again::new(opened.tail.entries(), last);
         let gather = Gather::new(running(plan), plan.run.workers, plan.sinks.len());

@@ -150,7 +150,7 @@ impl<'a> Lint<'a> {
                 "job" => name = self.name(&entry),
                 "description" => description = self.description(&entry),
                 "run" => {
-                    let read = self.section::<RunFile>(entry, |_| Vec::new());
+                    let read = self.section(entry, RunFile::check);
                     run = read.map(|file| file.config()).unwrap_or_default();
                 }
                 "state" => {

@@ -12,7 +12,7 @@ pub mod promise;
 pub mod read;
 mod recheck;
 pub mod reference;
-mod run;
+pub mod run;
 pub mod schema;
 pub mod state;
 pub mod suggest;

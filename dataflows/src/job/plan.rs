@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,21 @@ pub struct RunConfig {
     pub epochs_in_flight_max: u64,
     /// Where the job clock comes from.
     pub clock: ClockSource,
+    /// Where metrics and health are served; none: nowhere.
+    pub http: Option<SocketAddr>,
+    /// A run that was asked to stop has so long for it.
+    pub drain_within: Duration,
+    /// What processes that wait for one another agree by.
+    pub lease: Option<LeaseConfig>,
+}
+
+/// A lease on running a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// The server that keeps it: `postgres://…` or `redis://…`.
+    pub url: String,
+    /// After so long without a sign of life it passes to another process.
+    pub ttl: Duration,
 }
 
 impl Default for RunConfig {
@@ -71,6 +87,9 @@ impl Default for RunConfig {
             epoch_every: Duration::from_millis(20),
             epochs_in_flight_max: 64,
             clock: ClockSource::Auto,
+            http: None,
+            drain_within: Duration::from_secs(20),
+            lease: None,
         }
     }
 }

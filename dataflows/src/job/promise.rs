@@ -20,20 +20,31 @@ pub enum Ack {
     Journal,
     /// When a checkpoint covers it, which may lie farther away than the journal.
     Checkpoint,
+    /// When every sink has applied what it brought: has written it, or has it confirmed.
+    Applied,
     /// When it is received: what is under way when the job is killed is lost.
     Receive,
 }
 
 impl Ack {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Journal, Self::Checkpoint, Self::Receive];
+    pub const ALL: [Self; 4] = [Self::Journal, Self::Checkpoint, Self::Applied, Self::Receive];
 
     /// The word in job files and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Journal => "journal",
             Self::Checkpoint => "checkpoint",
+            Self::Applied => "applied",
             Self::Receive => "receive",
+        }
+    }
+
+    /// What comes of it: without a journal nothing waits for one.
+    pub const fn effective(self, is_durable: bool) -> Self {
+        match self {
+            Self::Journal | Self::Checkpoint if !is_durable => Self::Applied,
+            ack => ack,
         }
     }
 }
@@ -46,7 +57,14 @@ pub(crate) struct Bound {
 }
 
 /// Says how often effects can happen at most where records come from a source.
-fn of_source(id: &str, promise: Promise, ack: Ack, is_durable: bool) -> Option<Bound> {
+///
+/// `is_direct`: they come to the sink as they are, without an operator that could keep them.
+fn of_source(
+    id: &str,
+    promise: Promise,
+    ack: Ack,
+    (is_durable, is_direct): (bool, bool),
+) -> Option<Bound> {
     let bound = |guarantee, why| Some(Bound { guarantee, why });
     match (promise, ack) {
         (Promise::Forgets, _) => bound(
@@ -60,11 +78,18 @@ fn of_source(id: &str, promise: Promise, ack: Ack, is_durable: bool) -> Option<B
                  that it can be lost"
             ),
         ),
+        (Promise::Redelivers, _) if !is_durable && is_direct => bound(
+            Guarantee::AtLeastOnce,
+            format!(
+                "without a journal (`state.durable: false`), what the source `{id}` delivers again \
+                 is not recognised"
+            ),
+        ),
         (Promise::Redelivers, _) if !is_durable => bound(
             Guarantee::BestEffort,
             format!(
-                "without a journal (`state.durable: false`), what the source `{id}` has \
-                 acknowledged can be lost"
+                "without a journal (`state.durable: false`), what operators keep of what the \
+                 source `{id}` has acknowledged can be lost"
             ),
         ),
         (Promise::Replays, _) if !is_durable => bound(
@@ -91,7 +116,8 @@ pub(crate) fn bounds(
     while let Some(id) = open.pop() {
         if let Some(source) = edges.sources.iter().find(|source| source.id == id) {
             let promise = source.definition.promise(&source.config);
-            bounds.extend(of_source(id, promise, source.ack, state.durable));
+            let is_direct = inputs.iter().any(|origin| origin.id == id);
+            bounds.extend(of_source(id, promise, source.ack, (state.durable, is_direct)));
         }
         let reads = edges.operators.iter().filter(|operator| operator.id == id);
         for origin in reads.flat_map(|operator| &operator.inputs) {

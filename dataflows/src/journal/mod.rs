@@ -52,6 +52,16 @@ pub fn missing(
     Ok(gone.map(|gone| format!("{gone}: the segment is missing")))
 }
 
+/// Takes the segment that is written to away from whoever still has it open: what a process writes that
+/// was replaced while it slept goes nowhere.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn detach(disk: &Arc<dyn Disk>) -> Result<(), Fault> {
+    let newest = segment::list(disk.as_ref())?.pop();
+    newest.map_or(Ok(()), |segment| disk.detach(&segment.name))
+}
+
 /// Removes every segment: for a start that shall remember nothing. Gives how many there were.
 ///
 /// # Errors

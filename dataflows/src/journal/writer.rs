@@ -213,6 +213,11 @@ impl Writer {
         Ok(removed)
     }
 
+    /// Counts the bytes that were appended and wait to be written.
+    pub fn pending(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     fn check(&self) -> Result<(), Fault> {
         if self.is_poisoned {
             let place = self.under_way.as_ref().map_or_else(

@@ -204,6 +204,13 @@ impl Disk for MemoryDisk {
         removed.map(|_| ()).ok_or_else(|| Fault::stop(self.place(name), "there is no such file"))
     }
 
+    fn detach(&self, name: &str) -> Result<(), Fault> {
+        lock(&self.0).change(&self.place(name))?;
+        let bytes = self.read(name)?;
+        self.overwrite(name, bytes);
+        Ok(())
+    }
+
     fn sync_folder(&self) -> Result<(), Fault> {
         let mut state = lock(&self.0);
         state.change(&self.place(""))?;

@@ -207,8 +207,15 @@ impl<'job> Script<'job> {
         let id = self.plan.sources.get(source).map(|plan| plan.id.clone()).unwrap_or_default();
         let root = self.root.to_owned();
         let job = self.plan.name.clone();
-        let context =
-            SourceContext { job, id, root, series: table.clone(), range: None, threads: 1 };
+        let context = SourceContext {
+            job,
+            id,
+            root,
+            series: table.clone(),
+            range: None,
+            threads: 1,
+            health: Arc::default(),
+        };
         let opened = definition.open(with, None, context);
         let mut file = opened.map_err(|fault| fault.to_string())?;
         let stop = AtomicBool::new(false);

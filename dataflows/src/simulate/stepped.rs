@@ -116,7 +116,7 @@ impl Stepped {
         is_scripted: bool,
     ) -> Result<Self, Fault> {
         let options = Options::default();
-        let opened = durable::open(plan, backing, false)?;
+        let opened = durable::open(plan, backing, false, false)?;
         let status = Arc::new(Status::new(plan));
         let (run, keepers) = Run::prepare(plan, options, Some(opened), status, clock)?;
         let Run { shared, resume, again } = run;
@@ -263,8 +263,7 @@ impl Stepped {
         if pump.waiting.is_none() {
             match intake::turn(&shared, number, pump.source.as_mut(), &mut pump.names)? {
                 Some(taken) => {
-                    let is_empty = taken.intake.rows.is_empty() && taken.intake.rejects.is_empty();
-                    pump.waiting = (!is_empty).then_some(taken);
+                    pump.waiting = (!taken.intake.is_empty()).then_some(taken);
                 }
                 None => {
                     pump.to = None;
@@ -308,9 +307,8 @@ impl Stepped {
     }
 
     fn sync(&mut self) -> Result<bool, Fault> {
-        let Some(durability) = &self.shared.durability else { return Ok(false) };
         let has_work = self.keeper.unsynced() > 0;
-        self.keeper.sync(durability)?;
+        self.keeper.sync(&self.shared)?;
         Ok(has_work)
     }
 
@@ -344,7 +342,7 @@ impl Stepped {
     fn checkpoints(&mut self) -> Result<bool, Fault> {
         let Some(durability) = &self.shared.durability else { return Ok(false) };
         let before = durability.checkpointed.get();
-        self.checkpointer.write(durability)?;
+        self.checkpointer.write(&self.shared)?;
         if durability.checkpointed.get() > before {
             return Ok(true);
         }

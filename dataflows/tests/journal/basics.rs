@@ -170,6 +170,9 @@ impl Disk for Failing {
     fn remove(&self, name: &str) -> Result<(), Fault> {
         self.0.remove(name)
     }
+    fn detach(&self, name: &str) -> Result<(), Fault> {
+        self.0.detach(name)
+    }
     fn sync_folder(&self) -> Result<(), Fault> {
         self.0.sync_folder()
     }

@@ -2,10 +2,13 @@
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use dataflows::clock::wall;
 use dataflows::fault::Fault;
 use dataflows::job::mistake::Mistakes;
 use dataflows::job::variables::Secrets;
+use serde_json::json;
 
 /// Why a verb did not do what it was asked to.
 #[derive(Debug)]
@@ -62,9 +65,35 @@ impl Failure {
     }
 }
 
-/// Prints to stderr; there is nowhere to report that stderr is gone.
+/// With `--log-format json` everything on stderr is a line of JSON, not the logs alone.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on everything on stderr is a line of JSON.
+pub(crate) fn speak_json() {
+    IS_JSON.store(true, Ordering::Relaxed);
+}
+
+/// Prints what went wrong to stderr.
 pub(crate) fn complain(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    tell("ERROR", text);
+}
+
+/// Prints what is no error to stderr.
+pub(crate) fn inform(text: &str) {
+    tell("INFO", text);
+}
+
+/// There is nowhere to report that stderr is gone.
+fn tell(level: &str, text: &str) {
+    let line = if IS_JSON.load(Ordering::Relaxed) {
+        let (timestamp, fields) = (wall().to_string(), json!({ "message": text.trim_start() }));
+        let target = "tapeflow";
+        json!({ "timestamp": timestamp, "level": level, "fields": fields, "target": target })
+            .to_string()
+    } else {
+        text.to_owned()
+    };
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// Prints data to stdout; a reader that has gone away is no failure.

@@ -4,11 +4,14 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::failure::complain;
+use crate::cli::failure::{complain, speak_json};
 use crate::cli::{Global, LogFormat};
 
 /// Starts logging; `TAPEFLOW_LOG` overrides `-v` and `-q` with a filter such as `dataflows=debug`.
 pub(crate) fn start(global: &Global) {
+    if global.log_format == LogFormat::Json {
+        speak_json();
+    }
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",

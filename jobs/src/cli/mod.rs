@@ -23,6 +23,7 @@ mod reread;
 mod run;
 mod schema;
 mod scratch;
+mod simulate;
 mod test;
 mod validate;
 mod verify;
@@ -88,6 +89,8 @@ enum Verb {
     Replay(replay::Replay),
     /// Prove that a job's tables are what its input gives
     Verify(verify::Verify),
+    /// Publish the ticks of a simulated market to RabbitMQ, as a gateway does
+    Simulate(simulate::Simulate),
     /// Bring foreign tick files into the archive
     Import(import::Import),
     /// Ask a job's tables and archives in SQL
@@ -168,7 +171,7 @@ impl Session {
     /// Says on stderr what is no error.
     fn say(&self, text: &str) {
         if !self.quiet {
-            failure::complain(text);
+            failure::inform(text);
         }
     }
 }
@@ -186,6 +189,7 @@ impl Verb {
             Self::Record(verb) => verb.call(session),
             Self::Replay(verb) => verb.call(session),
             Self::Verify(verb) => verb.call(session),
+            Self::Simulate(verb) => verb.call(session),
             Self::Import(verb) => verb.call(session),
             Self::Query(verb) => verb.call(session),
             Self::Components(verb) => verb.call(),

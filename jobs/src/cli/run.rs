@@ -1,11 +1,13 @@
 //! `tapeflow run`: a job until its input ends.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 
 use dataflows::driver::durable::Start;
+use dataflows::job::run::address;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
@@ -28,6 +30,13 @@ pub(crate) struct Run {
     /// removed
     #[arg(long)]
     fresh: bool,
+    /// Wait until no other process runs the job, then take over; the job names a `lease`
+    #[arg(long)]
+    standby: bool,
+    /// Serve /metrics, /livez and /readyz at this address; a port alone is open to this machine
+    /// only
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    http: Option<SocketAddr>,
     /// How the summary looks
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -39,9 +48,21 @@ impl Run {
         if let Some(workers) = self.workers {
             plan.run.workers = usize::from(workers);
         }
+        if self.standby && plan.run.lease.is_none() {
+            let text = "--standby: the job names no lease to wait for; give it `run: { lease: \
+                        { url: … } }`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let started = Instant::now();
-        let report = Drive { root: self.root, start: start(self.fresh), ..Drive::default() }
-            .run(&plan, session)?;
+        let drive = Drive {
+            root: self.root,
+            start: start(self.fresh),
+            drain_within: Some(plan.run.drain_within),
+            lease: Some(self.standby),
+            http: self.http.or(plan.run.http),
+            ..Drive::default()
+        };
+        let report = drive.run(&plan, session)?;
         summarise(report, started.elapsed(), self.output, &plan.secrets, session)
     }
 }

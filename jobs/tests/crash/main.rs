@@ -18,6 +18,8 @@ mod s3;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod stops;
 #[cfg(test)]
 mod world;

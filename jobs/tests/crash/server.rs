@@ -7,9 +7,9 @@ use crate::world::{JOB, World, assert_rows};
 
 const TABLES: [&str; 3] = ["candles", "ticks", "rejects"];
 
-/// The job with its tables in a schema of the server, and no files.
-fn job(server: &str, schema: &str) -> String {
-    let job = JOB.replace("DATABASE", server).replace("FILES", "");
+/// The job with its tables in a schema of the server, and with these files.
+pub(crate) fn job(server: &str, schema: &str, files: &str) -> String {
+    let job = JOB.replace("DATABASE", server).replace("FILES", files);
     TABLES.iter().fold(job, |job, table| {
         job.replace(&format!("table: {table}"), &format!("table: {schema}.{table}"))
     })
@@ -26,42 +26,82 @@ async fn rows(connection: &mut PgConnection, schema: &str) -> Result<Vec<String>
     Ok(all)
 }
 
-#[test]
-fn tables_on_a_server_are_those_of_an_undisturbed_run() {
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Where a server is that answers; none: the test is skipped, and says so.
+pub(crate) fn url() -> Option<String> {
     let server = std::env::var("TAPEFLOW_TEST_PG")
         .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".to_owned());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut connection = match runtime.block_on(PgConnection::connect(&server)) {
-        Ok(connection) => connection,
-        Err(error) => {
-            let is_required = std::env::var_os("TAPEFLOW_REQUIRE_ALL").is_some();
-            assert!(!is_required, "no PostgreSQL at {server}: {error}");
-            eprintln!("SKIPPED: no PostgreSQL at TAPEFLOW_TEST_PG: {error}");
-            return;
-        }
+    let Err(error) = runtime().block_on(PgConnection::connect(&server)) else {
+        return Some(server);
     };
-    let schema = format!("crash_{}", std::process::id());
-    let renew = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
-    let drop = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+    let is_required = std::env::var_os("TAPEFLOW_REQUIRE_ALL").is_some();
+    assert!(!is_required, "no PostgreSQL at {server}: {error}");
+    eprintln!("SKIPPED: no PostgreSQL at TAPEFLOW_TEST_PG: {error}");
+    None
+}
+
+/// A schema of its own on the server, removed in the end.
+pub(crate) struct Schema {
+    runtime: tokio::runtime::Runtime,
+    connection: PgConnection,
+    pub(crate) name: String,
+}
+
+impl Schema {
+    /// Makes one; none: there is no server.
+    pub(crate) fn new(what: &str) -> Option<(String, Self)> {
+        let server = url()?;
+        let runtime = runtime();
+        let connection = runtime.block_on(PgConnection::connect(&server)).unwrap();
+        let name = format!("{what}_{}", std::process::id());
+        let mut schema = Self { runtime, connection, name };
+        schema.renew();
+        Some((server, schema))
+    }
+
+    fn run(&mut self, sql: String) {
+        self.runtime.block_on(self.connection.execute(AssertSqlSafe(sql))).unwrap();
+    }
+
+    /// Empties it.
+    pub(crate) fn renew(&mut self) {
+        let name = &self.name;
+        self.run(format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}"));
+    }
+
+    /// All rows of the three tables.
+    pub(crate) fn rows(&mut self) -> Vec<String> {
+        self.runtime.block_on(rows(&mut self.connection, &self.name)).unwrap()
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        self.run(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
+    }
+}
+
+#[test]
+fn tables_on_a_server_are_those_of_an_undisturbed_run() {
+    let Some((server, mut schema)) = Schema::new("crash") else { return };
     let (runs, seed) = (number("TAPEFLOW_KILLS", 2), number("TAPEFLOW_SEED", 1));
     let mut expected: Option<Vec<String>> = None;
     let mut kills = 0;
     for run in 0..=runs {
-        runtime.block_on(connection.execute(AssertSqlSafe(renew.clone()))).unwrap();
-        let world = World::new(&job(&server, &schema));
+        schema.renew();
+        let world = World::new(&job(&server, &schema.name, ""));
         let mut moments = Moments::new(seed * 1_000 + 500 + run);
         let history = match run {
             0 => world.succeed(1, &[]).to_string(),
             _ => disturb(&world, &mut moments, &mut kills),
         };
         println!("run {run}: {history}");
-        let found = runtime.block_on(rows(&mut connection, &schema)).unwrap();
+        let found = schema.rows();
         let expected = expected.get_or_insert_with(|| found.clone());
-        if found != *expected {
-            runtime.block_on(connection.execute(AssertSqlSafe(drop.clone()))).unwrap();
-        }
         assert_rows(&found, expected, &history);
     }
-    runtime.block_on(connection.execute(AssertSqlSafe(drop))).unwrap();
     assert!(kills > 0 || runs == 0, "nothing was killed");
 }

@@ -14,6 +14,10 @@ mod reference;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
+mod stop;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod watch;

@@ -38,7 +38,10 @@ fn every_shipped_job_has_tests_and_they_pass_with_any_number_of_workers() {
 #[test]
 fn a_test_that_is_wrong_fails_at_its_line_and_shows_what_came() {
     let desk = Desk::new();
-    let text = SHIPPED[0].text.replace("close: 1.08942, ticks: 3", "close: 1.08943, ticks: 3");
+    let text = jobs::shipped::find("candles")
+        .unwrap()
+        .text
+        .replace("close: 1.08942, ticks: 3", "close: 1.08943, ticks: 3");
     desk.write("job.yaml", &text);
     let output = desk.command(&["test", "job.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

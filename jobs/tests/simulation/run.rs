@@ -71,7 +71,7 @@ impl Machine {
         let ack = if kind == Kind::AcksOnReceipt {
             "receive"
         } else {
-            ["journal", "checkpoint"][usize::from(self.outside.seed.is_multiple_of(2))]
+            ["journal", "checkpoint", "applied"][self.outside.seed as usize % 3]
         };
         let plan = plan(clock, ack, workers);
         let backing = Backing {

@@ -76,6 +76,15 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Lets the server end a transaction of ours in which nothing happens any more: of a process
+    /// that was stopped in the middle, and whose rows its successor must not wait for.
+    pub(super) async fn end_when_idle(&mut self) -> Result<(), Fault> {
+        if self.dialect() == Dialect::Postgres {
+            self.run("SET idle_in_transaction_session_timeout = '3s'").await?;
+        }
+        Ok(())
+    }
+
     pub(super) const fn dialect(&self) -> Dialect {
         match self.backend {
             Backend::Sqlite(_) => Dialect::Sqlite,

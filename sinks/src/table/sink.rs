@@ -92,6 +92,7 @@ impl TableSink {
             let mut applied = 0;
             if is_durable {
                 connection.wait_for_commits().await?;
+                connection.end_when_idle().await?;
                 applied = progress.claim(&mut connection, saved.is_some()).await?;
             }
             Ok((connection, progress, applied))

@@ -8,6 +8,7 @@ use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 
+use super::gateway::{Gap, Gateway, Sessions};
 use super::instruments::{self, Instrument};
 use super::random::{Random, mix, step, waiting};
 use super::sessions::{HALF_HOUR, rhythm};
@@ -15,7 +16,7 @@ use super::{Feed, SimulatorConfig};
 
 /// Nanoseconds in a millisecond and a second.
 const MILLISECOND: i64 = 1_000_000;
-const SECOND: i64 = 1_000 * MILLISECOND;
+pub(super) const SECOND: i64 = 1_000 * MILLISECOND;
 /// How finely the choice of a series is shared out.
 const SHARES: usize = 1_024;
 
@@ -26,6 +27,8 @@ pub(super) enum Delivery {
     Tick(Tick),
     /// Bytes that are none.
     Garbled(u64),
+    /// A feed was silent between two sessions.
+    Gap(Gap),
 }
 
 /// What changes from delivery to delivery: this, and the configuration, are the market.
@@ -49,6 +52,9 @@ pub(super) struct State {
     /// A tick that was made and waits for held ones before it.
     ready: Option<Delivery>,
     is_over: bool,
+    sessions: Sessions,
+    /// The tick behind a gap.
+    behind_gap: Option<Tick>,
 }
 
 /// A series: an instrument as a feed quotes it.
@@ -78,6 +84,8 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Market {
     config: SimulatorConfig,
+    /// The habits of gateways, where they were asked for.
+    gateway: Option<Gateway>,
     /// What is quoted.
     pub(super) series: Vec<Quoted>,
     slot: Slot,
@@ -119,6 +127,8 @@ impl Market {
             held_count: 0,
             ready: None,
             is_over: series.is_empty(),
+            sessions: Sessions::default(),
+            behind_gap: None,
         };
         let state = state.unwrap_or_else(fresh);
         let is_its = state.middles.len() == instruments.len()
@@ -129,18 +139,24 @@ impl Market {
         }
         let end = state.start.saturating_add(duration);
         let slot = Slot { number: i64::MIN, ..Slot::default() };
-        Some(Self { config: config.clone(), series, slot, end, state })
+        let (session, zone) = (config.session.as_deref(), config.server_time_zone.as_deref());
+        let gateway = config.gateway.then(|| Gateway::new(session, zone));
+        Some(Self { config: config.clone(), gateway, series, slot, end, state })
     }
 
     /// Tells how far it has come, in thousandths.
-    pub(super) fn progress(&self) -> u32 {
+    pub(super) fn progress(&self) -> Option<u32> {
+        if self.end == i64::MAX && self.config.ticks.is_none() {
+            return None; // it has no end
+        }
         let whole = (self.end - self.state.start).max(1);
         let by_time = (self.state.now - self.state.start).clamp(0, whole) / (whole / 1_000).max(1);
         let by_count = self
             .config
             .ticks
             .map_or(0, |ticks| self.state.delivered.min(ticks) * 1_000 / ticks.max(1));
-        u32::try_from(by_time).unwrap_or(0).max(u32::try_from(by_count).unwrap_or(0)).min(1_000)
+        let permille = |count: i64| u32::try_from(count).unwrap_or(0).min(1_000);
+        Some(permille(by_time).max(permille(i64::try_from(by_count).unwrap_or(0))))
     }
 
     /// Gives the next delivery and its time of arrival; none at the end.
@@ -167,6 +183,9 @@ impl Market {
 
     /// Makes a tick, and holds it back or a copy of it where chance says so.
     fn make(&mut self) -> Option<Delivery> {
+        if let Some(tick) = self.state.behind_gap.take() {
+            return Some(Delivery::Tick(tick));
+        }
         loop {
             self.advance()?;
             let choice = self.state.random.bits();
@@ -176,7 +195,20 @@ impl Market {
             if (from..to).contains(&self.state.now) {
                 continue;
             }
-            let tick = self.quote(usize::from(share), quoted, choice >> 10);
+            let (start, now) = (self.state.start, self.state.now);
+            if self.gateway.as_ref().is_some_and(|own| own.is_silent(quoted.feed, start, now)) {
+                continue;
+            }
+            let mut tick = self.quote(usize::from(share), quoted, choice >> 10);
+            if let Some(gateway) = &self.gateway {
+                let (sessions, when) = (&mut self.state.sessions, (quoted.feed, start, now));
+                let (gap, sent) = gateway.send(sessions, when, tick, mix(choice));
+                tick = sent;
+                if let Some(gap) = gap {
+                    self.state.behind_gap = Some(tick);
+                    return Some(Delivery::Gap(gap));
+                }
+            }
             let chance = self.state.random.below(1_000_000);
             let [late, very_late, repeated, crossed, bad] = self.thresholds();
             if chance < late {
@@ -263,13 +295,13 @@ impl Market {
             .series
             .iter()
             .map(|quoted| {
-                let is_open = quoted.instrument.hours.is_open(number);
+                let is_open = self.config.always_open || quoted.instrument.hours.is_open(number);
                 if is_open { quoted.instrument.weight } else { 0 }
             })
             .collect();
         let open: u64 = weights.iter().copied().map(u64::from).sum();
         let all: u64 = self.series.iter().map(|quoted| u64::from(quoted.instrument.weight)).sum();
-        let busy = rhythm(number);
+        let busy = if self.config.always_open { 100 } else { rhythm(number) };
         let mut slot =
             Slot { number, widening: if busy < 60 { 160 } else { 100 }, ..Slot::default() };
         if open == 0 {

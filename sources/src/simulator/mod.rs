@@ -1,5 +1,6 @@
 //! `simulator`: a seeded market with the habits of real feeds, for demos and tests.
 
+mod gateway;
 mod instruments;
 mod market;
 mod random;
@@ -22,18 +23,21 @@ use crate::paths::suggestion;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Speed {
-    /// `max`: as fast as it is read.
-    Word(Max),
+    /// A word.
+    Word(Word),
     /// So many simulated seconds in a second of the wall clock.
     Factor(f64),
 }
 
-/// The word `max`.
+/// How fast, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Max {
+pub enum Word {
     /// As fast as it is read.
     Max,
+    /// As the wall clock goes: it begins now, every tick comes when it happens, and there is no
+    /// end unless `duration` gives one. After a stop, what happened meanwhile comes at once.
+    Live,
 }
 
 /// Makes ticks of a market that does not exist, but behaves like one: three feeds (`mt4` with
@@ -49,11 +53,12 @@ pub struct SimulatorConfig {
     /// When it begins: `2025-01-06` or `2025-01-06T22:00:00Z`. Else: Monday, 2025-01-06, or now
     /// where `speed` is a number.
     pub from: Option<String>,
-    /// How long it goes on, in simulated time: `90s`, `30m`, `8h`, `5d`, `2w`.
-    pub duration: String,
+    /// How long it goes on, in simulated time: `90s`, `30m`, `8h`, `5d`, `2w`. Else: a day, or
+    /// without an end where `speed` is `live`.
+    pub duration: Option<String>,
     /// It ends after so many ticks, if that is earlier.
     pub ticks: Option<u64>,
-    /// How fast it passes: `max`, or simulated seconds per second.
+    /// How fast it passes: `max`, `live`, or simulated seconds per second.
     pub speed: Speed,
     /// The feeds: of `mt4`, `mt5`, `ib`.
     pub sources: Vec<String>,
@@ -77,6 +82,20 @@ pub struct SimulatorConfig {
     /// How many records it hands over at once: few make small epochs, as a slow feed does.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: usize,
+    /// Whether everything is traded at all times, and equally: `rate` is then the rate of every
+    /// second.
+    pub always_open: bool,
+    /// Whether ticks come as the platform's gateways send them: `mt4` without any sequence, many
+    /// ticks of a series in one second; `ib` a callback at a time, a bid alone, an ask alone or a
+    /// trade with its size, with a sequence that begins at 0 with every session.
+    pub gateway: bool,
+    /// With `gateway`: how long a session lasts, such as `10m`. Then a feed is silent for three
+    /// seconds and connects again; the first thing to come is a record of the gap, on `dead`, with
+    /// the reason `session_reset`. Else: for ever.
+    pub session: Option<String>,
+    /// With `gateway`: the clock of the MetaTrader servers, such as `Europe/Athens`, where the
+    /// gateway does not bring it to UTC.
+    pub server_time_zone: Option<String>,
 }
 
 impl Default for SimulatorConfig {
@@ -84,9 +103,9 @@ impl Default for SimulatorConfig {
         Self {
             seed: 1,
             from: None,
-            duration: "1d".to_owned(),
+            duration: None,
             ticks: None,
-            speed: Speed::Word(Max::Max),
+            speed: Speed::Word(Word::Max),
             sources: Feed::ALL.iter().map(|feed| feed.name().to_owned()).collect(),
             instruments: Vec::new(),
             rate: 20,
@@ -97,6 +116,10 @@ impl Default for SimulatorConfig {
             bad: 20,
             outages: 10,
             batch: 8_192,
+            always_open: false,
+            gateway: false,
+            session: None,
+            server_time_zone: None,
         }
     }
 }
@@ -143,9 +166,26 @@ impl SimulatorConfig {
     /// Finds what a schema cannot say.
     fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        if duration_ns(&self.duration).is_none() {
-            let message = format!("`{}` is not a duration such as `30m` or `5d`", self.duration);
-            found.push(("duration".to_owned(), message));
+        for (place, text) in [("duration", &self.duration), ("session", &self.session)] {
+            if let Some(text) = text.as_ref().filter(|text| duration_ns(text).is_none()) {
+                let message = format!("`{text}` is not a duration such as `30m` or `5d`");
+                found.push((place.to_owned(), message));
+            }
+        }
+        if let Some(zone) = self.server_time_zone.as_ref()
+            && zone.parse::<chrono_tz::Tz>().is_err()
+        {
+            let message = format!("`{zone}` is no time zone; expected one such as `Europe/Athens`");
+            found.push(("server_time_zone".to_owned(), message));
+        }
+        let of_gateways =
+            [("session", &self.session), ("server_time_zone", &self.server_time_zone)];
+        for (place, _) in of_gateways.iter().filter(|(_, given)| given.is_some() && !self.gateway) {
+            found.push(((*place).to_owned(), "it needs `gateway: true`".to_owned()));
+        }
+        if self.speed == Speed::Word(Word::Live) && self.from.is_some() {
+            let message = "with `speed: live` it begins now";
+            found.push(("from".to_owned(), message.to_owned()));
         }
         if let Some(Err(error)) = self.from.as_deref().map(str::parse::<EventTime>) {
             found.push(("from".to_owned(), error.to_string()));
@@ -216,7 +256,7 @@ impl SourceDefinition for Simulator {
 
     fn is_bounded(&self, config: &Value) -> bool {
         SimulatorConfig::deserialize(config)
-            .map_or(true, |config| matches!(config.speed, Speed::Word(_)))
+            .map_or(true, |config| config.speed == Speed::Word(Word::Max))
     }
 
     fn promise(&self, _: &Value) -> Promise {

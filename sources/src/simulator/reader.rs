@@ -11,28 +11,40 @@ use proto::reject::Reject;
 use proto::series::SeriesId;
 use proto::tick::Tick;
 
+use super::gateway::Gap;
 use super::market::{Delivery, Market, State};
-use super::{SimulatorConfig, Speed, duration_ns};
+use super::{Feed, SimulatorConfig, Speed, Word, duration_ns};
 
 /// The longest that it waits without looking up.
 const NAP: Duration = Duration::from_millis(50);
+/// A day in nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
 /// Monday, 2025-01-06, in nanoseconds.
 const MONDAY: i64 = 1_736_121_600_000_000_000;
 
 /// Simulated time against the wall clock.
 #[derive(Debug)]
-struct Pace {
-    begun: Instant,
-    from: i64,
-    factor: f64,
+enum Pace {
+    /// So many times as fast, from when it was opened.
+    Factor { begun: Instant, from: i64, factor: f64 },
+    /// The same time.
+    Live,
 }
 
 impl Pace {
     /// How long it is until the simulated time `time`.
     fn until(&self, time: i64) -> Duration {
-        let due = (time - self.from).max(0) as f64 / 1e9 / self.factor;
-        let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
-        due.saturating_sub(self.begun.elapsed())
+        match self {
+            Self::Factor { begun, from, factor } => {
+                let due = (time - from).max(0) as f64 / 1e9 / factor;
+                let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
+                due.saturating_sub(begun.elapsed())
+            }
+            Self::Live => {
+                let wait = time.saturating_sub(dataflows::clock::wall().ns());
+                Duration::from_nanos(u64::try_from(wait).unwrap_or(0))
+            }
+        }
     }
 }
 
@@ -62,15 +74,20 @@ impl SimulatorReader {
         context: &SourceContext,
     ) -> Result<Self, Fault> {
         let place = |name: &str| format!("sources.{}.{name}", context.id);
-        let duration = duration_ns(&config.duration)
-            .ok_or_else(|| Fault::job(place("duration"), "expected a duration such as `5d`"))?;
+        let is_live = config.speed == Speed::Word(Word::Live);
+        let duration = match config.duration.as_deref() {
+            Some(text) => duration_ns(text)
+                .ok_or_else(|| Fault::job(place("duration"), "expected a duration such as `5d`"))?,
+            None if is_live => i64::MAX,
+            None => DAY,
+        };
         let start = match (&config.from, &config.speed) {
             (Some(from), _) => from
                 .parse::<EventTime>()
                 .map(EventTime::ns)
                 .map_err(|error| Fault::job(place("from"), error))?,
-            (None, Speed::Word(_)) => MONDAY,
-            (None, Speed::Factor(_)) => dataflows::clock::wall().ns(),
+            (None, Speed::Word(Word::Max)) => MONDAY,
+            (None, Speed::Word(Word::Live) | Speed::Factor(_)) => dataflows::clock::wall().ns(),
         };
         let state: Option<State> = behind
             .map(|position| postcard::from_bytes::<State>(&position.0))
@@ -90,8 +107,9 @@ impl SimulatorReader {
             series.push(id.map_err(|error| Fault::defect("simulator", error))?);
         }
         let pace = match config.speed {
-            Speed::Word(_) => None,
-            Speed::Factor(factor) => Some(Pace { begun: Instant::now(), from, factor }),
+            Speed::Word(Word::Max) => None,
+            Speed::Word(Word::Live) => Some(Pace::Live),
+            Speed::Factor(factor) => Some(Pace::Factor { begun: Instant::now(), from, factor }),
         };
         let component = context.id.clone();
         let batch = config.batch.max(1);
@@ -107,6 +125,20 @@ impl SimulatorReader {
             clock: EventTime::default(),
             tick: None,
             payload: bits.to_le_bytes().to_vec(),
+        }
+    }
+
+    fn gap(&self, gap: Gap) -> Reject {
+        let time = EventTime::from_ns;
+        let feed = Feed::ALL.get(usize::from(gap.feed)).map_or("", |feed| feed.name());
+        Reject {
+            component: self.component.clone(),
+            reason: "session_reset".to_owned(),
+            detail: format!("{feed}: nothing came from {} to {}", time(gap.from), time(gap.to)),
+            place: Some(format!("delivery {}", self.market.state.delivered)),
+            clock: time(gap.to),
+            tick: None,
+            payload: Vec::new(),
         }
     }
 
@@ -150,6 +182,7 @@ impl Source for SimulatorReader {
                         ticks.push(tick);
                     }
                     Some(Delivery::Garbled(bits)) => rejects.push(self.reject(bits)),
+                    Some(Delivery::Gap(gap)) => rejects.push(self.gap(gap)),
                     None => break,
                 }
             }
@@ -175,6 +208,6 @@ impl Source for SimulatorReader {
     }
 
     fn progress(&self) -> Option<u32> {
-        Some(self.market.progress())
+        self.market.progress()
     }
 }

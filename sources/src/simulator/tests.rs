@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use dataflows::batch::Rows;
 use dataflows::component::Definition;
 use dataflows::component::source::SourceDefinition;
 use proto::event_time::EventTime;
@@ -161,4 +162,113 @@ fn at_a_pace_it_is_unbounded_and_stops_when_it_is_told() {
     let context = context(Path::new("."));
     let mut source = Simulator.open(&json!({"speed": 0.001}), None, context).unwrap();
     assert!(source.next(&AtomicBool::new(true)).unwrap().is_none());
+}
+
+/// All that the simulator gives as a gateway, as fast as it goes.
+fn as_gateway(feed: &str, more: &Value) -> (Drained, Vec<(String, String)>) {
+    let mut config = json!({
+        "gateway": true, "sources": [feed], "instruments": ["EURUSD"], "always_open": true,
+        "rate": 20, "duration": "1h", "from": "2025-07-05", "late": 0, "very_late": 0,
+        "repeated": 0, "crossed": 0, "bad": 0, "outages": 0,
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    simulate(&config)
+}
+
+#[test]
+fn a_market_that_is_always_open_has_its_rate_on_a_saturday_too() {
+    let (drained, _) = as_gateway("mt5", &json!({}));
+    let count = drained.ticks.len();
+    assert!((71_000..73_000).contains(&count), "{count} of about 72,000");
+}
+
+#[test]
+fn a_gateway_of_mt4_sends_many_ticks_in_a_second_and_numbers_none() {
+    let (drained, _) = as_gateway("mt4", &json!({ "rate": 5 }));
+    assert!(drained.ticks.iter().all(|tick| tick.time.ns() % 1_000_000_000 == 0));
+    assert!(drained.ticks.iter().all(|tick| !tick.has(Tick::HAS_SEQUENCE)));
+    let together = drained.ticks.windows(2).filter(|pair| pair[0].time == pair[1].time).count();
+    assert!(together > drained.ticks.len() / 2, "{together} of {}", drained.ticks.len());
+    let (local, _) = as_gateway("mt4", &json!({ "rate": 5, "server_time_zone": "Europe/Athens" }));
+    assert_eq!(local.ticks.len(), drained.ticks.len());
+    for (local, utc) in local.ticks.iter().zip(&drained.ticks) {
+        assert_eq!(local.time.ns() - utc.time.ns(), 3 * 3_600_000_000_000, "summer in Athens");
+    }
+}
+
+#[test]
+fn a_gateway_of_ib_calls_back_for_one_thing_at_a_time() {
+    let (drained, _) = as_gateway("ib", &json!({}));
+    let (mut bids, mut asks, mut trades) = (0, 0, 0);
+    for (sequence, tick) in drained.ticks.iter().enumerate() {
+        assert_eq!(tick.sequence, sequence as u64, "from 0, without a hole");
+        let zero = [tick.bid, tick.ask, tick.last].map(|price| price.units() == 0);
+        match zero {
+            [false, true, true] => bids += 1,
+            [true, false, true] => asks += 1,
+            [true, true, false] => trades += 1,
+            _ => panic!("{tick:?}"),
+        }
+        let is_trade = !zero[2];
+        assert_eq!(tick.has(Tick::HAS_VOLUME), is_trade);
+        assert_eq!(tick.volume.units() > 0, is_trade);
+    }
+    assert!(bids > trades && asks > trades && trades > 10_000, "{bids} {asks} {trades}");
+}
+
+#[test]
+fn a_session_that_ends_leaves_a_gap_on_record_and_ib_begins_again_with_0() {
+    for feed in ["mt4", "mt5", "ib"] {
+        let (drained, _) = as_gateway(feed, &json!({ "session": "10m" }));
+        assert!((5..=6).contains(&drained.rejects.len()), "{feed}: {:?}", drained.rejects);
+        assert!(drained.rejects.iter().all(|reject| reject.reason == "session_reset"));
+        let silences = drained
+            .ticks
+            .windows(2)
+            .filter(|pair| pair[1].time.ns() - pair[0].time.ns() >= 2_000_000_000);
+        assert_eq!(silences.count(), drained.rejects.len(), "{feed}");
+        let begins = drained.ticks.iter().filter(|tick| tick.sequence == 0).count();
+        assert_eq!(begins, if feed == "ib" { 1 + drained.rejects.len() } else { 0 }, "{feed}");
+    }
+    let config = json!({
+        "gateway": true, "session": "30s", "always_open": true, "duration": "3m", "rate": 40,
+        "server_time_zone": "Europe/Athens", "batch": 64,
+    });
+    resumes_everywhere(&Simulator, &config, &context(Path::new(".")));
+}
+
+#[test]
+fn a_live_market_is_the_present_and_ends_when_it_is_told() {
+    let config = json!({
+        "speed": "live", "always_open": true, "rate": 2_000, "sources": ["mt5"], "late": 0,
+        "very_late": 0, "repeated": 0,
+    });
+    assert!(!Simulator.is_bounded(&config));
+    let begun = dataflows::clock::wall().ns();
+    let mut source = Simulator.open(&config, None, context(Path::new("."))).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut count = 0;
+    while count < 200 {
+        let intake = source.next(&stop).unwrap().unwrap();
+        let now = dataflows::clock::wall().ns();
+        let Rows::Ticks(ticks) = intake.rows else { panic!("no ticks") };
+        for tick in &ticks {
+            // A time is cut to milliseconds.
+            assert!((begun - 1_000_000..=now).contains(&tick.time.ns()));
+        }
+        count += ticks.len();
+    }
+    assert_eq!(source.progress(), None);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(source.next(&stop).unwrap().is_none());
+}
+
+#[test]
+fn what_only_a_gateway_has_is_refused_without_one() {
+    let found = Simulator.check(&json!({
+        "session": "1m", "server_time_zone": "Mars/Olympus", "speed": "live", "from": "2025-01-06",
+    }));
+    let text = format!("{found:?}");
+    assert_eq!(found.len(), 4, "{text}");
+    assert!(text.contains("needs `gateway: true`") && text.contains("it begins now"), "{text}");
 }

@@ -103,6 +103,7 @@ impl Job {
             serde_json::json!({ "path": "ticks", "publish_partial": self.publish_partial });
         let config: Config = serde_json::from_value(config).unwrap();
         let context = SinkContext {
+            stop: dataflows::component::sink::Stop::default(),
             job: "a job".to_owned(),
             id: "archive".to_owned(),
             root: self.folder.path().to_owned(),
@@ -110,6 +111,7 @@ impl Job {
             kind: Kind::Ticks,
             replace: None,
             durable,
+            health: Arc::default(),
         };
         ArchiveSink::open(&config, context)
     }

@@ -46,6 +46,7 @@ fn candle(series: &SeriesTable, day: i64, close: i64) -> Candle {
 fn sink(root: &Path, series: &SeriesTable, replace: Option<Range>) -> ArchiveSink<Candle> {
     let config: Config = serde_json::from_str("{\"path\": \"candles\"}").unwrap();
     let context = SinkContext {
+        stop: dataflows::component::sink::Stop::default(),
         job: "job".to_owned(),
         id: "archive".to_owned(),
         root: root.to_owned(),
@@ -53,6 +54,7 @@ fn sink(root: &Path, series: &SeriesTable, replace: Option<Range>) -> ArchiveSin
         kind: Kind::Candles,
         replace,
         durable: None,
+        health: Arc::default(),
     };
     ArchiveSink::open(&config, context).unwrap()
 }
