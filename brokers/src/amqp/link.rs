@@ -38,7 +38,6 @@ pub struct Link<S> {
     health: Arc<Health>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a link has one of them")]
 enum State<S> {
     Down { until: Instant },
     Opening(Pending<'static, Result<Up<S>, lapin::Error>>),

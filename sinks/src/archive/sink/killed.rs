@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -274,6 +275,33 @@ fn a_spool_that_is_gone_or_cut_is_named() {
     fs::remove_file(job.kept().join("progress.json")).unwrap();
     let error = fault(again(6));
     assert!(error.contains("progress.json") && error.contains("--fresh"), "{error}");
+}
+
+#[test]
+fn rows_that_come_again_and_are_published_are_not_written_again() {
+    // Two days, each published when three more have gone by; then a row of the last one.
+    let tick = || vec![(0, 0, 0, false)];
+    let job = Job::new(&vec![(0, tick()), (24, tick()), (72, Vec::new()), (1, tick())]);
+    let inodes = || -> BTreeMap<PathBuf, u64> {
+        let inode = |path: &PathBuf| fs::metadata(job.root().join(path)).unwrap().ino();
+        job.files().into_keys().map(|path| (path.clone(), inode(&path))).collect()
+    };
+    let mut sink = job.open(Some(Durable { generation: 1, restored: None })).unwrap();
+    job.apply(&mut sink, 1).unwrap();
+    let checkpoint = sink.checkpoint().unwrap();
+    (2..4).for_each(|epoch| job.apply(&mut sink, epoch).unwrap());
+    sink.finish(Ending::Failed).unwrap();
+    drop(sink);
+    let published = inodes();
+    assert_eq!(published.len(), 2);
+    for (generation, restored) in [(2, (1, checkpoint)), (3, (0, Vec::new()))] {
+        let base = restored.0;
+        let mut sink = job.open(Some(Durable { generation, restored: Some(restored) })).unwrap();
+        (base + 1..4).for_each(|epoch| job.apply(&mut sink, epoch).unwrap());
+        sink.finish(Ending::Failed).unwrap();
+        drop(sink);
+        assert_eq!(inodes(), published, "a file that is written again is another one");
+    }
 }
 
 #[test]
