@@ -66,7 +66,7 @@ fn variables_reach_the_configuration_with_the_type_that_it_wants() {
     let plan = good();
     let ticks = &plan.sources[1].config;
     assert_eq!(ticks["url"], format!("amqp://me:{CANARY}@broker/trading"));
-    assert_eq!(ticks["prefetch"], 1000, "a default is typed as if it stood in the file");
+    assert_eq!(ticks["prefetch"], 5000, "a default is typed as if it stood in the file");
     assert_eq!(ticks["password"], "1234567", "a password of digits stays text");
     assert_eq!(plan.written["ticks"]["url"], "${TRADING_AMQP_URL}");
     assert_eq!(plan.sinks[0].config["url"], "sqlite:candles.db");
