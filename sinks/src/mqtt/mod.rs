@@ -234,10 +234,10 @@ mod tests {
             [
                 "url[1]",
                 "tls",
-                "tls",
                 "will.topic",
                 "client.id",
                 "client.keep_alive",
+                "tls.certificate",
                 "topic",
                 "max_age"
             ]
