@@ -160,7 +160,9 @@ impl TableSink {
                     Some(format!("{id:032x}").into())
                 });
                 let ids = Values::Text(ids.collect::<Vec<Option<Arc<str>>>>());
-                std::iter::once(ids).chain(reject_values(&rejects, &self.names)).collect()
+                let job: Arc<str> = self.context.job.as_str().into();
+                let jobs = Values::Text(vec![Some(job); rejects.len()]);
+                [ids, jobs].into_iter().chain(reject_values(&rejects, &self.names)).collect()
             }
             rows @ Rows::Payloads(_) => rows.values(&self.names),
         }
