@@ -40,6 +40,7 @@ pub const POINTS: &[&str] = &[
     "source.after_ack",
     "recovery.before_start",
     "recovery.after_restore",
+    "dlq.before_removal",
 ];
 
 #[cfg(debug_assertions)]
