@@ -265,8 +265,7 @@ fn a_letter_that_fails_again_tells_how_often_and_since_when_also_if_the_replay_i
         rabbit.publish_one(&exchange, "odd, key \"k\"", "application/x-protobuf", b"\xff\xff");
         rabbit.publish_one(&exchange, "large", "application/x-protobuf", &large);
         rabbit.publish_one(&exchange, "cut", "application/x-protobuf", &vec![0; 300_000]);
-        let mut run = desk.start();
-        run.says("connected");
+        let run = desk.start();
         database.until(&desk, &database.rejects(), "3");
         let first = list(&desk);
         let whys: Vec<&str> =

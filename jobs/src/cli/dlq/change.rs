@@ -27,7 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Letters of the same content: they are one attempt, and so are removed together.
 struct Group {
-    identity: String,
     ids: Vec<String>,
     bytes: usize,
 }
@@ -62,9 +61,8 @@ impl Work {
                 };
                 let target = (route.source.clone(), route.queue().to_owned());
                 *work.targets.entry(target).or_default() += 1;
-                let identity = letter.identity();
-                let number = *known.entry(identity.clone()).or_insert_with(|| {
-                    work.groups.push(Group { identity, ids: Vec::new(), bytes: 0 });
+                let number = *known.entry(letter.identity()).or_insert_with(|| {
+                    work.groups.push(Group { ids: Vec::new(), bytes: 0 });
                     work.groups.len() - 1
                 });
                 if let Some(group) = work.groups.get_mut(number) {
@@ -115,7 +113,7 @@ pub(super) fn replay(
     let planned = Work::plan(office, filter, to);
     let work = planned.map_err(|fault| office.failed(&fault))?;
     if how.dry_run || work.count() == 0 {
-        work.say(office, how.dry_run)?;
+        work.say(office, !how.dry_run)?;
         return if how.dry_run || work.left.is_empty() {
             Ok(())
         } else {

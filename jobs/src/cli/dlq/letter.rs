@@ -131,8 +131,7 @@ impl Letter {
     }
 }
 
-/// Reads a tick's columns; none within: there is no tick.
-#[expect(clippy::option_option, reason = "a tick that cannot be read is not one that is absent")]
+/// Reads a tick's columns; none within: there is no tick; none at all: it cannot be read.
 fn read_tick(columns: [Option<String>; 9]) -> Option<Option<TickMessage>> {
     let [source, instrument, time, nanos, sequence, bid, ask, last, volume] = columns;
     let (Some(source), Some(instrument), Some(time)) = (source, instrument, time) else {
