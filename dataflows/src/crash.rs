@@ -42,6 +42,7 @@ pub const POINTS: &[&str] = &[
     "recovery.after_restore",
     "recovery.before_begin",
     "recovery.after_begin",
+    "dlq.before_removal",
 ];
 
 #[cfg(debug_assertions)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event_time::EventTime;
+use crate::record::MESSAGE_BYTES_MAX;
 use crate::series::SeriesId;
 use crate::tick::Tick;
 
@@ -25,8 +26,13 @@ pub struct Reject {
     pub payload: Vec<u8>,
 }
 
-/// How much of an undecodable record is kept, in bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 4_096;
+/// How much of an undecodable record is kept, in bytes: a whole message, so that it can be sent
+/// again.
+pub const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+/// How much is kept of one that still stands in a file, or is one of very many: enough to see what
+/// it is.
+pub const EXCERPT_BYTES_MAX: usize = 4_096;
 
 impl Reject {
     /// Which series it belongs to, if that is known.

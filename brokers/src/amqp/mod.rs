@@ -10,6 +10,7 @@ pub mod connect;
 pub mod incoming;
 pub mod link;
 pub mod outgoing;
+pub mod place;
 pub mod refusal;
 pub mod topology;
 

@@ -9,6 +9,7 @@ mod compare;
 mod components;
 mod count;
 mod demo;
+mod dlq;
 mod drive;
 mod failure;
 mod graph;
@@ -83,6 +84,8 @@ enum Verb {
     Backfill(backfill::Backfill),
     /// List, show, verify, ask for or remove the checkpoints of a job
     Checkpoint(checkpoint::Checkpoint),
+    /// List, show, replay or drop what a job could not accept
+    Dlq(dlq::Dlq),
     /// Keep everything that a job's sources give, so that it can be replayed
     Record(record::Record),
     /// Run a job over a recording: the same epochs, the same clock, no source
@@ -186,6 +189,7 @@ impl Verb {
             Self::Graph(verb) => verb.call(),
             Self::Backfill(verb) => verb.call(session),
             Self::Checkpoint(verb) => verb.call(session),
+            Self::Dlq(verb) => verb.call(session),
             Self::Record(verb) => verb.call(session),
             Self::Replay(verb) => verb.call(session),
             Self::Verify(verb) => verb.call(session),

@@ -39,6 +39,17 @@ impl Desk {
         command
     }
 
+    /// Calls a verb, and waits for its end.
+    pub(crate) fn call(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).envs(variables.iter().copied()).output().unwrap()
+    }
+
+    /// Writes another job file.
+    pub(crate) fn rewrite(&self, job: &str) {
+        std::fs::write(self.path().join("job.yaml"), job).unwrap();
+    }
+
     /// Starts the job; it is killed if the test ends before it.
     pub(crate) fn start(&self) -> Running {
         self.start_with(&[])

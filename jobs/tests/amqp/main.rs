@@ -7,6 +7,8 @@ mod faults;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod lost;
 #[cfg(test)]
 mod parts;

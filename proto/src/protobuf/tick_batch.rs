@@ -52,9 +52,26 @@ impl<'a> TickBatch<'a> {
         self.len == 0
     }
 
+    /// What all ticks share, as it stands in the message; see [`Ticks::alone`].
+    pub fn shared(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut reader = Reader(self.bytes);
+        // The frame was read once, so nothing is wrong with it.
+        while let Ok(Some(key)) = reader.key() {
+            if key.0 != META {
+                if reader.skip(key).is_err() {
+                    break;
+                }
+            } else if let Ok(bytes) = reader.bytes(key) {
+                write_field(META, bytes, &mut out);
+            }
+        }
+        out
+    }
+
     /// Reads the ticks in order, each with its own error.
     pub const fn ticks(&self) -> Ticks<'a> {
-        Ticks { meta: self.meta, reader: Reader(self.bytes) }
+        Ticks { meta: self.meta, reader: Reader(self.bytes), frame: &[] }
     }
 }
 
@@ -63,9 +80,25 @@ impl<'a> TickBatch<'a> {
 pub struct Ticks<'a> {
     meta: Meta<'a>,
     reader: Reader<'a>,
+    /// The bytes of the tick that was read last.
+    frame: &'a [u8],
+}
+
+fn write_field(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }
 
 impl<'a> Ticks<'a> {
+    /// Gives the message that has only the tick that was read last, good or bad, and what all of
+    /// its message `shared`.
+    pub fn alone(&self, shared: &[u8]) -> Vec<u8> {
+        let mut out = shared.to_vec();
+        write_field(TICK, self.frame, &mut out);
+        out
+    }
+
     fn frame(&mut self) -> Result<Option<&'a [u8]>, RecordError> {
         while let Some(key) = self.reader.key()? {
             if key.0 == TICK {
@@ -82,7 +115,10 @@ impl<'a> Iterator for Ticks<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.frame() {
-            Ok(frame) => frame.map(|bytes| decode_within(bytes, self.meta)),
+            Ok(frame) => frame.map(|bytes| {
+                self.frame = bytes;
+                decode_within(bytes, self.meta)
+            }),
             Err(error) => {
                 self.reader = Reader(&[]);
                 Some(Err(error))
@@ -173,6 +209,18 @@ mod tests {
         assert_eq!(read[0], Ok(ticks[0]));
         assert_eq!(read[1].as_ref().unwrap_err().reason(), "missing_field");
         assert_eq!(read[2], Ok(ticks[2]));
+    }
+
+    #[test]
+    fn a_bad_tick_can_be_sent_alone() {
+        let mut bytes = Vec::new();
+        encode_tick_batch("mt4", &[tick(1), tick(2), tick(3)], &mut bytes).unwrap();
+        let batch = TickBatch::decode(&bytes).unwrap();
+        let (shared, mut ticks) = (batch.shared(), batch.ticks());
+        ticks.nth(1).unwrap().unwrap();
+        let alone = ticks.alone(&shared);
+        let alone: Vec<_> = TickBatch::decode(&alone).unwrap().ticks().collect();
+        assert_eq!(alone, [Ok(tick(2))]);
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub(super) struct Layout {
 /// Names a row that has no better name; see [`super::reject_id`].
 const ID: Column = Column { name: "id", kind: ColumnType::Text, nullable: false };
 
+/// Whose reject it is: several jobs may share a table.
+const JOB: Column = Column { name: "job", kind: ColumnType::Text, nullable: true };
+
 impl Layout {
     pub(super) fn new(kind: Kind) -> Result<Self, Fault> {
         let (columns, key, time): (Vec<Column>, &[&str], _) = match kind {
@@ -84,7 +87,7 @@ impl Layout {
                 ("start", ColumnType::Second),
             ),
             Kind::Rejects => (
-                std::iter::once(ID).chain(REJECT_COLUMNS.iter().copied()).collect(),
+                [ID, JOB].into_iter().chain(REJECT_COLUMNS.iter().copied()).collect(),
                 &["id"],
                 ("clock", ColumnType::Time),
             ),

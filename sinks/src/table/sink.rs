@@ -37,6 +37,8 @@ pub(super) struct TableSink {
     batch: usize,
     flush_every: Period,
     waiting: Rows,
+    /// How many bytes of undecodable records wait.
+    waiting_bytes: usize,
     /// When the oldest waiting row came. Decides when rows become visible, never what they are.
     waiting_since: Option<Instant>,
     progress: Progress,
@@ -48,6 +50,9 @@ pub(super) struct TableSink {
     occurrences: Occurrences,
     written: u64,
 }
+
+/// Rows are written when so many bytes of undecodable records wait, however few they are.
+const BYTES_MAX: usize = 8 << 20;
 
 /// What a checkpoint holds of the sink: nothing waits when it is made.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,6 +111,7 @@ impl TableSink {
             batch: config.batch.max(1),
             flush_every: config.flush_every,
             waiting: Rows::empty(context.kind),
+            waiting_bytes: 0,
             waiting_since: None,
             progress,
             epoch: saved.as_ref().map_or(0, |saved| saved.epoch),
@@ -127,7 +133,10 @@ impl TableSink {
                 let wanted = rows.into_iter().filter(|row| is_wanted(row.start, Some(row.series)));
                 waiting.extend(wanted);
             }
-            (Rows::Rejects(waiting), Rows::Rejects(mut rows)) => waiting.append(&mut rows),
+            (Rows::Rejects(waiting), Rows::Rejects(mut rows)) => {
+                self.waiting_bytes += rows.iter().map(|row| row.payload.len()).sum::<usize>();
+                waiting.append(&mut rows);
+            }
             (waiting, rows) => {
                 let message = format!("expected {}, got {}", waiting.kind(), rows.kind());
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
@@ -160,7 +169,9 @@ impl TableSink {
                     Some(format!("{id:032x}").into())
                 });
                 let ids = Values::Text(ids.collect::<Vec<Option<Arc<str>>>>());
-                std::iter::once(ids).chain(reject_values(&rejects, &self.names)).collect()
+                let job: Arc<str> = self.context.job.as_str().into();
+                let jobs = Values::Text(vec![Some(job); rejects.len()]);
+                [ids, jobs].into_iter().chain(reject_values(&rejects, &self.names)).collect()
             }
             rows @ Rows::Payloads(_) => rows.values(&self.names),
         }
@@ -169,6 +180,7 @@ impl TableSink {
     /// Writes what waits, with the progress, in one transaction.
     fn flush(&mut self) -> Result<(), Fault> {
         self.waiting_since = None;
+        self.waiting_bytes = 0;
         let rows = std::mem::replace(&mut self.waiting, Rows::empty(self.context.kind));
         let values = self.values(rows);
         let count = values.first().map_or(0, Values::len) as u64;
@@ -259,6 +271,7 @@ impl Sink for TableSink {
         if self.is_durable() && epoch <= self.applied {
             // It is in the table. What later rows depend on goes on as it did then.
             let rows = std::mem::replace(&mut self.waiting, Rows::empty(self.context.kind));
+            self.waiting_bytes = 0;
             if let Rows::Rejects(rejects) = rows {
                 for reject in &rejects {
                     self.occurrences.id(reject, &self.names);
@@ -270,7 +283,8 @@ impl Sink for TableSink {
             return Ok(());
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        if self.waiting.len() >= self.batch || since.elapsed() >= self.flush_every.0 {
+        let is_full = self.waiting.len() >= self.batch || self.waiting_bytes >= BYTES_MAX;
+        if is_full || since.elapsed() >= self.flush_every.0 {
             self.flush()?;
         }
         Ok(())

@@ -201,7 +201,10 @@ fn key() -> String {
 
 impl Config {
     /// The template of keys.
-    pub(super) fn template(&self) -> Result<Template, String> {
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub fn template(&self) -> Result<Template, String> {
         Template::parse(&self.key, &[Name::Source, Name::Instrument, Name::Timeframe])
     }
 
@@ -218,9 +221,14 @@ impl Config {
         queue
     }
 
+    /// The name of the queue.
+    pub fn queue_name(&self, job: &str, id: &str) -> String {
+        self.queue.clone().unwrap_or_else(|| format!("tapeflow.{job}.{id}"))
+    }
+
     /// What is declared, and the queue's name.
     pub(super) fn topology(&self, job: &str, id: &str) -> (Topology, String) {
-        let name = self.queue.clone().unwrap_or_else(|| format!("tapeflow.{job}.{id}"));
+        let name = self.queue_name(job, id);
         let exchange =
             self.exchange.clone().map(|name| Exchange { name, kind: self.exchange_type });
         let topology = Topology {

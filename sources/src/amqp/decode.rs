@@ -3,25 +3,27 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use brokers::amqp::place::{KEY_HEADER, MessagePlace, TIME_HEADER};
 use brokers::key::Template;
 use dataflows::batch::Rows;
 use dataflows::component::source::Delivery;
 use lapin::message::Delivery as Message;
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, ShortString};
 use proto::event_time::EventTime;
 use proto::payload::Payload;
 use proto::protobuf::{TickBatch, decode_tick};
 use proto::record::{MESSAGE_BYTES_MAX, RecordError};
-use proto::reject::{PAYLOAD_BYTES_MAX, Reject};
+use proto::reject::{EXCERPT_BYTES_MAX, PAYLOAD_BYTES_MAX, Reject};
 use proto::series::{SeriesId, SeriesTable, check_name};
 use proto::tick::Tick;
 use proto::tick_message::TickRef;
+use proto::traceparent::Traceparent;
 use twox_hash::XxHash3_128;
 
 use super::config::{Config, Format};
 
-/// The header that tells when something happened, in nanoseconds since 1970.
-const TIME_HEADER: &str = "x-event-time-ns";
+/// Of all ticks of one message together no more than so many bytes are kept for the dead letters.
+const BATCH_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
 
 /// Why a message is no row.
 struct Refusal {
@@ -104,6 +106,7 @@ impl Decoder {
     /// Reads a message. `received`: the time of day.
     pub(super) fn read(&mut self, mut message: Message, received: EventTime, into: &mut Decoded) {
         let (rows, rejects) = (into.rows(), into.rejects.len());
+        self.restore_key(&mut message);
         let id = self.identity(&message);
         let flags = if message.redelivered { Tick::IS_REDELIVERED } else { 0 };
         let outcome = match self.format_of(&message) {
@@ -118,7 +121,8 @@ impl Decoder {
             }
         };
         if let Err(refusal) = outcome {
-            into.rejects.push(self.reject(refusal, &message));
+            let bytes = message.data.get(..PAYLOAD_BYTES_MAX).unwrap_or(&message.data);
+            into.rejects.push(self.reject(refusal, &message, (bytes, message.data.len())));
         }
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         into.deliveries.push(Delivery {
@@ -126,6 +130,18 @@ impl Decoder {
             rows: count(into.rows() - rows),
             rejects: count(into.rejects.len() - rejects),
         });
+    }
+
+    /// A dead letter that is replayed is put into this queue alone, by the queue's name, and tells
+    /// the key that it had.
+    fn restore_key(&self, message: &mut Message) {
+        if message.routing_key.as_str() == self.queue
+            && let Some(AMQPValue::LongString(key)) = header(message, KEY_HEADER)
+            && let Ok(key) = std::str::from_utf8(key.as_bytes())
+            && let Ok(key) = ShortString::try_new(key)
+        {
+            message.routing_key = key;
+        }
     }
 
     /// What the message says that it is, before what the job says.
@@ -166,13 +182,21 @@ impl Decoder {
 
     fn batch(&mut self, message: &Message, flags: u32, into: &mut Decoded) -> Result<(), Refusal> {
         let batch = TickBatch::decode(&message.data)?;
-        for (number, tick) in batch.ticks().enumerate() {
+        let (mut ticks, mut number) = (batch.ticks(), 0);
+        let (mut shared, mut left) = (None, BATCH_BYTES_MAX);
+        while let Some(tick) = ticks.next() {
+            number += 1;
             match tick.map_err(Refusal::from).and_then(|tick| self.tick(&tick, flags)) {
                 Ok(tick) => into.ticks.push(tick),
                 Err(Refusal { reason, detail }) => {
-                    let (number, all) = (number + 1, batch.len());
-                    let detail = format!("tick {number} of {all}: {detail}");
-                    into.rejects.push(self.reject(Refusal { reason, detail }, message));
+                    // The good ones of its message are not to come again with it.
+                    let alone = ticks.alone(shared.get_or_insert_with(|| batch.shared()));
+                    let most = left.min(EXCERPT_BYTES_MAX);
+                    let bytes = alone.get(..most).unwrap_or(&alone);
+                    left -= bytes.len();
+                    let detail = format!("tick {number} of {}: {detail}", batch.len());
+                    let refusal = Refusal { reason, detail };
+                    into.rejects.push(self.reject(refusal, message, (bytes, alone.len())));
                 }
             }
         }
@@ -196,12 +220,7 @@ impl Decoder {
                 return Err(Refusal { reason: "missing_field", detail });
             }
         };
-        let traceparent = match header(message, "traceparent") {
-            Some(AMQPValue::LongString(text)) => {
-                std::str::from_utf8(text.as_bytes()).ok().and_then(|text| text.parse().ok())
-            }
-            _ => None,
-        };
+        let traceparent = trace_of(message);
         let content_type = self.content_type(message);
         let bytes = std::mem::take(&mut message.data);
         Ok(Payload { series, time, content_type, traceparent, bytes })
@@ -249,21 +268,28 @@ impl Decoder {
         Ok(series)
     }
 
-    fn reject(&self, refusal: Refusal, message: &Message) -> Reject {
-        let mut place =
-            format!("queue {}, key {}", self.queue, message.routing_key.as_str().escape_debug());
-        if let Some(id) = message.properties.message_id() {
-            place.push_str(&format!(", message id {}", id.as_str().escape_debug()));
-        }
-        let kept = message.data.len().min(PAYLOAD_BYTES_MAX);
+    /// Makes a reject with the bytes that are kept of it, of so many.
+    fn reject(&self, refusal: Refusal, message: &Message, kept: (&[u8], usize)) -> Reject {
+        let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+        let (properties, (kept, length)) = (&message.properties, kept);
+        let place = MessagePlace {
+            queue: self.queue.clone(),
+            key: message.routing_key.as_str().to_owned(),
+            message_id: text(properties.message_id()),
+            content_type: text(properties.content_type()),
+            time_ns: time_header(message),
+            timestamp: *properties.timestamp(),
+            traceparent: trace_of(message).map(|trace| trace.to_string()),
+            cut_from: (kept.len() < length).then_some(length),
+        };
         Reject {
             component: self.component.clone(),
             reason: refusal.reason.to_owned(),
             detail: refusal.detail,
-            place: Some(place),
+            place: Some(place.to_string()),
             clock: EventTime::default(),
             tick: None,
-            payload: message.data.get(..kept).unwrap_or_default().to_vec(),
+            payload: kept.to_vec(),
         }
     }
 }
@@ -272,10 +298,24 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a AMQPValue> {
     message.properties.headers().as_ref()?.inner().get(name)
 }
 
+fn trace_of(message: &Message) -> Option<Traceparent> {
+    match header(message, "traceparent")? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+fn time_header(message: &Message) -> Option<i64> {
+    match header(message, TIME_HEADER)? {
+        AMQPValue::LongLongInt(ns) => Some(*ns),
+        _ => None,
+    }
+}
+
 /// When it happened, as far as the message says so beside its bytes.
 fn time_of(message: &Message) -> Option<EventTime> {
-    if let Some(AMQPValue::LongLongInt(ns)) = header(message, TIME_HEADER) {
-        return Some(EventTime::from_ns(*ns));
+    if let Some(ns) = time_header(message) {
+        return Some(EventTime::from_ns(ns));
     }
     // Seconds by the standard; some publishers write milliseconds, which would be the year 5138.
     let timestamp = i64::try_from((*message.properties.timestamp())?).ok()?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dataflows::batch::Rows;
 use dataflows::component::source::{Intake, Position, Source, SourceContext};
 use dataflows::fault::Fault;
-use proto::reject::{PAYLOAD_BYTES_MAX, Reject};
+use proto::reject::{EXCERPT_BYTES_MAX, Reject};
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -346,7 +346,7 @@ impl FileReader {
             place: Some(place),
             clock: proto::event_time::EventTime::default(),
             tick: None,
-            payload: record.get(..PAYLOAD_BYTES_MAX).unwrap_or(record).to_vec(),
+            payload: record.get(..EXCERPT_BYTES_MAX).unwrap_or(record).to_vec(),
         })
     }
 
