@@ -7,6 +7,7 @@
 
 pub mod amqp;
 pub mod backoff;
+pub mod identity;
 pub mod key;
 pub mod mqtt;
 pub mod runtime;

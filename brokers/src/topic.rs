@@ -1,4 +1,4 @@
-//! Topics and routing keys: templates such as `market/{source}/{instrument}/tick`, compiled once,
+//! Topics of MQTT: templates such as `market/{source}/{instrument}/tick`, compiled once,
 //! filled in and read back.
 //!
 //! What is filled in is one segment and stays one: no name can become a wildcard, another level or
@@ -8,24 +8,14 @@ use std::fmt;
 
 use proto::series::SeriesId;
 
-/// How a broker writes topics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Syntax {
-    /// What stands between two levels.
-    separator: char,
-    /// What no segment may hold.
-    forbidden: &'static [char],
-    /// The longest topic, in bytes.
-    bytes_max: usize,
-}
+/// What stands between two levels.
+const SEPARATOR: char = '/';
 
-/// Topics of MQTT.
-pub const MQTT: Syntax =
-    Syntax { separator: '/', forbidden: &['/', '+', '#', '\0'], bytes_max: 65_535 };
+/// What no segment may hold: it would be more than one, or match others.
+const FORBIDDEN: [char; 4] = [SEPARATOR, '+', '#', '\0'];
 
-/// Routing keys of AMQP 0-9-1.
-pub const AMQP: Syntax =
-    Syntax { separator: '.', forbidden: &['.', '*', '#', '\0'], bytes_max: 255 };
+/// The longest topic, in bytes.
+const BYTES_MAX: usize = 65_535;
 
 /// The longest value of a placeholder, in bytes.
 pub const SEGMENT_BYTES_MAX: usize = 128;
@@ -53,25 +43,23 @@ impl fmt::Display for SegmentError {
     }
 }
 
-impl Syntax {
-    /// Checks what is to be one segment.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn check_segment(&self, value: &str) -> Result<(), SegmentError> {
-        if value.is_empty() {
-            return Err(SegmentError::Empty);
-        }
-        if value.len() > SEGMENT_BYTES_MAX {
-            return Err(SegmentError::TooLong(value.len()));
-        }
-        // Topics that start so are the broker's own.
-        if value.starts_with('$') {
-            return Err(SegmentError::Forbidden('$'));
-        }
-        let is_bad = |c: &char| c.is_control() || self.forbidden.contains(c);
-        value.chars().find(is_bad).map_or(Ok(()), |c| Err(SegmentError::Forbidden(c)))
+/// Checks what is to be one segment.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_segment(value: &str) -> Result<(), SegmentError> {
+    if value.is_empty() {
+        return Err(SegmentError::Empty);
     }
+    if value.len() > SEGMENT_BYTES_MAX {
+        return Err(SegmentError::TooLong(value.len()));
+    }
+    // Topics that start so are the broker's own.
+    if value.starts_with('$') {
+        return Err(SegmentError::Forbidden('$'));
+    }
+    let is_bad = |c: &char| c.is_control() || FORBIDDEN.contains(c);
+    value.chars().find(is_bad).map_or(Ok(()), |c| Err(SegmentError::Forbidden(c)))
 }
 
 /// Text with at most one placeholder between two separators.
@@ -85,9 +73,7 @@ struct Level {
 /// A compiled template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    syntax: Syntax,
     levels: Vec<Level>,
-    fields: usize,
     text: String,
 }
 
@@ -96,22 +82,22 @@ impl Template {
     ///
     /// # Errors
     /// Says what is wrong with it and what was expected.
-    pub fn compile(text: &str, syntax: Syntax, fields: &[&str]) -> Result<Self, String> {
+    pub fn compile(text: &str, fields: &[&str]) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("is empty; expected a topic such as market/{source}/{instrument}/tick"
-                .replace('/', &syntax.separator.to_string()));
+            let message = "is empty; expected a topic such as market/{source}/{instrument}/tick";
+            return Err(message.to_owned());
         }
         if text.starts_with('$') {
             return Err("topics that start with `$` are the broker's own".to_owned());
         }
-        if text.len() > syntax.bytes_max {
-            return Err(format!("is longer than {} bytes", syntax.bytes_max));
+        if text.len() > BYTES_MAX {
+            return Err(format!("is longer than {BYTES_MAX} bytes"));
         }
         let levels = text
-            .split(syntax.separator)
-            .map(|level| compile_level(level, syntax, fields))
+            .split(SEPARATOR)
+            .map(|level| compile_level(level, fields))
             .collect::<Result<_, _>>()?;
-        Ok(Self { syntax, levels, fields: fields.len(), text: text.to_owned() })
+        Ok(Self { levels, text: text.to_owned() })
     }
 
     /// Tells whether it has the placeholder with this number.
@@ -127,12 +113,12 @@ impl Template {
         let start = out.len();
         for (number, level) in self.levels.iter().enumerate() {
             if number > 0 {
-                out.push(self.syntax.separator);
+                out.push(SEPARATOR);
             }
             out.push_str(&level.before);
             if let Some(field) = level.field {
                 let value = values.get(field).copied().unwrap_or("");
-                if let Err(error) = self.syntax.check_segment(value) {
+                if let Err(error) = check_segment(value) {
                     out.truncate(start);
                     return Err(error);
                 }
@@ -141,7 +127,7 @@ impl Template {
             out.push_str(&level.after);
         }
         let bytes = out.len() - start;
-        if bytes > self.syntax.bytes_max {
+        if bytes > BYTES_MAX {
             out.truncate(start);
             return Err(SegmentError::TooLong(bytes));
         }
@@ -152,7 +138,7 @@ impl Template {
     /// template has no such placeholder. None: it is no topic of this template.
     pub fn read<'t, const N: usize>(&self, topic: &'t str) -> Option<[&'t str; N]> {
         let mut values = [""; N];
-        let mut segments = topic.split(self.syntax.separator);
+        let mut segments = topic.split(SEPARATOR);
         for level in &self.levels {
             let segment = segments.next()?;
             let inner = segment.strip_prefix(level.before.as_str())?;
@@ -163,7 +149,7 @@ impl Template {
                 }
                 return None;
             };
-            self.syntax.check_segment(inner).ok()?;
+            check_segment(inner).ok()?;
             let value = values.get_mut(field)?;
             if !value.is_empty() && *value != inner {
                 return None; // twice the same placeholder, and not the same value
@@ -171,11 +157,6 @@ impl Template {
             *value = inner;
         }
         segments.next().is_none().then_some(values)
-    }
-
-    /// How many placeholders it was compiled for.
-    pub const fn fields(&self) -> usize {
-        self.fields
     }
 }
 
@@ -185,7 +166,7 @@ impl fmt::Display for Template {
     }
 }
 
-fn compile_level(level: &str, syntax: Syntax, fields: &[&str]) -> Result<Level, String> {
+fn compile_level(level: &str, fields: &[&str]) -> Result<Level, String> {
     let (before, rest) = level.split_once('{').unwrap_or((level, ""));
     let has_field = before.len() < level.len();
     let (field, after) = if has_field {
@@ -206,10 +187,10 @@ fn compile_level(level: &str, syntax: Syntax, fields: &[&str]) -> Result<Level, 
     if after.contains('{') {
         return Err(format!(
             "`{level}` has two placeholders; expected at most one between two `{}`",
-            syntax.separator
+            SEPARATOR
         ));
     }
-    let is_bad = |c: char| c.is_control() || "{}".contains(c) || syntax.forbidden.contains(&c);
+    let is_bad = |c: char| c.is_control() || "{}".contains(c) || FORBIDDEN.contains(&c);
     if let Some(bad) = before.chars().chain(after.chars()).find(|c| is_bad(*c)) {
         return Err(format!("{bad:?} cannot stand in a topic that is published to"));
     }
@@ -232,7 +213,7 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
     if topic.is_empty() {
         return Err("expected a topic such as market/+/+/tick".to_owned());
     }
-    if filter.len() > MQTT.bytes_max || filter.chars().any(char::is_control) {
+    if filter.len() > BYTES_MAX || filter.chars().any(char::is_control) {
         return Err("is too long, or has a character that cannot be printed".to_owned());
     }
     let mut levels = topic.split('/').peekable();
@@ -282,13 +263,13 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use proptest::strategy::Strategy;
 
-    use super::{AMQP, MQTT, PerSeries, SegmentError, Template, check_filter};
+    use super::{PerSeries, SegmentError, Template, check_filter};
     use proto::series::SeriesId;
 
     const FIELDS: &[&str] = &["source", "instrument"];
 
     fn template(text: &str) -> Template {
-        Template::compile(text, MQTT, FIELDS).unwrap()
+        Template::compile(text, FIELDS).unwrap()
     }
 
     /// Names, most of them with something in them that means something to a broker.
@@ -361,18 +342,9 @@ mod tests {
             ("a/+/b", "'+'"),
             ("a/b}", "'}'"),
         ] {
-            let error = Template::compile(text, MQTT, FIELDS).unwrap_err();
+            let error = Template::compile(text, FIELDS).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_routing_key_has_dots() {
-        let template =
-            Template::compile("market.{source}.{instrument}.tick", AMQP, FIELDS).unwrap();
-        assert_eq!(template.read("market.mt4.EURUSD.tick"), Some(["mt4", "EURUSD"]));
-        assert_eq!(template.read::<2>("market.mt4.BRK.B.tick"), None);
-        assert!(template.render(&["mt4", "BRK.B"], &mut String::new()).is_err());
     }
 
     #[test]

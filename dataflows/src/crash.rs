@@ -40,6 +40,8 @@ pub const POINTS: &[&str] = &[
     "source.after_ack",
     "recovery.before_start",
     "recovery.after_restore",
+    "recovery.before_begin",
+    "recovery.after_begin",
     "dlq.before_removal",
 ];
 

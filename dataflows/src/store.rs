@@ -86,6 +86,8 @@ impl Objects {
                 builder = builder.with_config(key, value);
             }
         }
+        // The client has none of its own. Whoever installs one first has won, and it is the same one.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let store = builder.build().map_err(|error| refused(&error))?;
         let store = PrefixStore::new(store, prefix);
         Self::new(Arc::new(store), url.trim_end_matches('/').to_owned())

@@ -9,6 +9,7 @@ pub mod amqp;
 pub mod archive;
 pub mod columns;
 pub mod file;
+pub mod mqtt;
 pub mod paths;
 pub mod simulator;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use dataflows::kind::Kind;
 
 /// All sources, by name.
 pub const SOURCES: &[&dyn SourceDefinition] =
-    &[&amqp::Amqp, &archive::Archive, &file::File, &simulator::Simulator];
+    &[&amqp::Amqp, &archive::Archive, &file::File, &mqtt::Mqtt, &simulator::Simulator];
 
 /// What every source of ticks gives.
 const OUTPUTS: &[Output] = &[

@@ -41,7 +41,7 @@ pub struct Link<S> {
 enum State<S> {
     Down { until: Instant },
     Opening(Pending<'static, Result<Up<S>, lapin::Error>>),
-    Up(Up<S>),
+    Up(Box<Up<S>>),
 }
 
 struct Up<S> {
@@ -114,7 +114,7 @@ impl<S: Send + 'static> Link<S> {
                     let (broker, generation) = (&self.broker.address, self.generation);
                     tracing::info!(%broker, generation, name = self.broker.name, "connected");
                     self.health.up();
-                    self.state = State::Up(up);
+                    self.state = State::Up(Box::new(up));
                 }
                 Ok(Err(error)) => {
                     self.fail(&error, true)?;
@@ -194,9 +194,8 @@ impl<S: Send + 'static> Link<S> {
     /// Ends the connection in good order: what was acknowledged has arrived by then.
     pub fn close(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Down { until: Instant::now() });
-        let State::Up(Up { connection, channel, session }) = state else {
-            return;
-        };
+        let State::Up(up) = state else { return };
+        let Up { connection, channel, session } = *up;
         let closing = async move {
             // The channel first: its frames go out in their order, those of the connection before.
             let closed = match channel.close(200, "OK".into()).await {

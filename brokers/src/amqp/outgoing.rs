@@ -116,8 +116,8 @@ impl Outgoing {
                 was_refused: false,
             };
             let outcome = runtime::wait(round.run(gives_up))?;
-            let (repeated, was_refused) = (round.sent.len(), round.was_refused);
-            round.give_back();
+            let was_refused = round.was_refused;
+            let repeated = round.give_back();
             match outcome {
                 Ok(Some(fault)) => return Err(fault),
                 Ok(None) if was_refused => {
@@ -183,8 +183,9 @@ impl<'a> Round<'a> {
                 }
                 continue;
             };
-            let outcome = outcome?;
+            // Done, one way or the other: it may not be looked at again.
             self.sent.pop_front();
+            let outcome = outcome.inspect_err(|_| self.waiting.push_front(number))?;
             if let Some(fault) = self.confirmed(number, outcome) {
                 return Ok(Some(fault));
             }
@@ -229,13 +230,17 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// What is not known to have arrived is to be sent again, before all else.
-    fn give_back(mut self) {
-        while let Some((number, sending)) = self.sent.pop_back() {
+    /// What is not known to have arrived is to be sent again, before all else and in its order;
+    /// tells how many that are.
+    fn give_back(self) -> usize {
+        let before = self.waiting.len();
+        for (number, sending) in self.sent {
             let is_known = matches!(sending.now_or_never(), Some(Ok(Confirmation::Ack(None))));
             if !is_known {
                 self.waiting.push_front(number);
             }
         }
+        self.waiting.make_contiguous().sort_unstable();
+        self.waiting.len() - before
     }
 }

@@ -1,13 +1,12 @@
 //! What a job says about a connection to an MQTT broker; the source and the sink have the same words.
 
-use std::path::PathBuf;
-
 use dataflows::duration::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::mqtt::broker::Broker;
-use crate::topic;
+use crate::tls::TlsConfig;
+use crate::topic::Template;
 
 /// One text, or a list of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -38,22 +37,6 @@ pub enum Protocol {
     V5,
     /// MQTT 3.1.1.
     V3,
-}
-
-/// Encryption, for `mqtts://` and `wss://`. Paths are relative to the folder that `tapeflow` was
-/// called in; files are PEM.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// Certificates of the authorities that are trusted; else those of the system.
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// The certificate that this client shows, with its `key`.
-    #[serde(default)]
-    pub certificate: Option<PathBuf>,
-    /// The private key of `certificate`.
-    #[serde(default)]
-    pub key: Option<PathBuf>,
 }
 
 /// What the broker publishes for this client when its connection is lost without a farewell.
@@ -115,7 +98,7 @@ pub struct Parts<'a> {
     /// `url`.
     pub url: &'a Texts,
     /// `tls`.
-    pub tls: Option<&'a Tls>,
+    pub tls: &'a TlsConfig,
     /// `will`.
     pub will: Option<&'a Will>,
     /// `client`.
@@ -141,17 +124,10 @@ impl Parts<'_> {
                 Err(message) => say(&path, message),
             }
         }
-        if let Some(tls) = self.tls {
-            if !is_secure {
-                say("tls", "has no effect: no `url` is mqtts:// or wss://".to_owned());
-            }
-            if tls.certificate.is_some() != tls.key.is_some() {
-                say("tls", "`certificate` and `key` go together".to_owned());
-            }
+        if !is_secure && *self.tls != TlsConfig::default() {
+            say("tls", "has no effect: no `url` is mqtts:// or wss://".to_owned());
         }
-        if let Some(Err(message)) =
-            self.will.map(|will| topic::Template::compile(&will.topic, topic::MQTT, &[]))
-        {
+        if let Some(Err(message)) = self.will.map(|will| Template::compile(&will.topic, &[])) {
             say("will.topic", message);
         }
         let client = self.client;
@@ -167,6 +143,7 @@ impl Parts<'_> {
         if client.session_expiry.ns() / 1_000_000_000 >= i64::from(u32::MAX) {
             say("client.session_expiry", "expected less than 136 years".to_owned());
         }
+        found.extend(self.tls.problems());
         found
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataflows::fault::Fault;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::backoff::Backoff;
 use crate::mqtt::options::Options;
@@ -63,6 +63,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn start(options: Arc<Options>, duty: impl Duty) -> Result<Self, Fault> {
         let (stop, stopped) = watch::channel(());
+        options.health.down("it has not connected yet");
         let task = runtime::handle()?.spawn(run(options, duty, stopped));
         Ok(Self { stop, task })
     }
@@ -98,11 +99,16 @@ async fn run(options: Arc<Options>, mut duty: impl Duty, mut stop: watch::Receiv
         let place = format!("{} ({shown})", options.place);
         match end {
             End::Stopped => return,
-            End::Lost(Loss::Refused(why)) => return duty.failed(Fault::stop(place, why)),
+            End::Lost(Loss::Refused(why)) => {
+                options.health.down(&why);
+                return duty.failed(Fault::stop(place, why));
+            }
             End::Lost(Loss::Away(why)) => {
                 if started.elapsed() >= WORKS {
                     backoff.reset();
                 }
+                options.health.down(format!("{shown}: {why}"));
+                options.health.retried();
                 let wait = backoff.wait();
                 broker = (broker + 1) % options.brokers.len().max(1);
                 let failures = backoff.failures();
@@ -145,12 +151,10 @@ async fn session<D: Duty>(
                         if !is_connected || client.disconnect().is_err() {
                             return End::Stopped;
                         }
-                        farewell = Some(Instant::now());
+                        farewell = Some(Instant::now() + FAREWELL);
                     }
+                    () = until(farewell), if farewell.is_some() => return End::Stopped,
                     _ = looks.tick() => {
-                        if farewell.is_some_and(|since| since.elapsed() > FAREWELL) {
-                            return End::Stopped;
-                        }
                         if is_stalled(&mut owed, duty.owed()) {
                             let why = format!("nothing has moved for {} s", STALLED.as_secs());
                             return End::Lost(Loss::Away(why));
@@ -160,9 +164,9 @@ async fn session<D: Duty>(
             }
         };
         let handled = match polled {
-            Ok(Event::Farewell) => return End::Stopped,
             Ok(Event::Connected(connected)) => {
                 is_connected = true;
+                options.health.up();
                 let shown = options.brokers.get(broker).map(ToString::to_string);
                 tracing::info!(
                     place = options.place,
@@ -173,12 +177,19 @@ async fn session<D: Duty>(
                 duty.connected((broker, generation), &client, connected)
             }
             Ok(event) => duty.event(&client, event).await,
+            // The broker has read all up to the farewell, and closed.
             Err(_) if farewell.is_some() => return End::Stopped,
             Err(loss) => Err(loss),
         };
         if let Err(loss) = handled {
             return End::Lost(loss);
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        sleep_until(moment).await;
     }
 }
 

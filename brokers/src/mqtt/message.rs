@@ -49,6 +49,8 @@ pub struct Received {
     pub received: EventTime,
     /// How sure it was delivered, and so whether it is acknowledged.
     pub qos: u8,
+    /// The broker says that it may have delivered it before.
+    pub is_again: bool,
     /// Its number, until it is acknowledged, on its connection.
     pub(super) packet: u16,
     /// Its connection.

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataflows::component::health::Health;
 use dataflows::fault::Fault;
 use rumqttc::{TlsConfiguration, v5};
 use rustls::ClientConfig;
 
 use crate::mqtt::broker::{Broker, Transport};
-use crate::mqtt::config::{Client, Protocol, Texts, Tls, Will};
+use crate::mqtt::config::{Client, Protocol, Texts, Will};
 use crate::mqtt::{tls, wire};
+use crate::tls::TlsConfig;
 
 /// How long connecting may take, in seconds.
 const CONNECT_WITHIN: u64 = 10;
@@ -31,13 +33,15 @@ pub struct Settings<'a> {
     /// `protocol`.
     pub protocol: Protocol,
     /// `tls`.
-    pub tls: Option<&'a Tls>,
+    pub tls: &'a TlsConfig,
     /// `will`.
     pub will: Option<&'a Will>,
     /// `client`.
     pub client: &'a Client,
     /// `qos`.
     pub qos: u8,
+    /// Where it is told whether the connection stands.
+    pub health: Arc<Health>,
 }
 
 /// What every connection of a component is made with.
@@ -47,6 +51,7 @@ pub(super) struct Options {
     pub(super) brokers: Vec<Broker>,
     pub(super) protocol: Protocol,
     pub(super) client_id: String,
+    pub(super) health: Arc<Health>,
     client: Client,
     will: Option<Will>,
     tls: Option<Arc<ClientConfig>>,
@@ -74,8 +79,7 @@ impl Options {
             .map_err(|message| Fault::job(format!("{}.url", settings.place), message))?;
         let is_secure = brokers.iter().any(|broker| broker.transport.is_secure());
         let tls = if is_secure {
-            let tls = settings.tls.cloned().unwrap_or_default();
-            Some(tls::configure(&tls, settings.root)?)
+            Some(tls::configure(settings.tls, &settings.place, settings.root)?)
         } else {
             None
         };
@@ -92,6 +96,7 @@ impl Options {
             brokers,
             protocol: settings.protocol,
             client_id,
+            health: settings.health.clone(),
             client: settings.client.clone(),
             will: settings.will.cloned(),
             tls,

@@ -1,4 +1,4 @@
-//! TLS of a connection: whom to trust, and what to show.
+//! TLS as the client crate wants it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,53 +8,48 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::mqtt::config::Tls;
+use crate::tls::TlsConfig;
 
-/// Makes the configuration of an encrypted connection.
+/// Makes the configuration of an encrypted connection. Trusted are the authorities of the system,
+/// and those of `tls.ca`.
 ///
 /// # Errors
 /// Names the file that cannot be read, or has nothing of use.
-pub(super) fn configure(tls: &Tls, root: &Path) -> Result<Arc<ClientConfig>, Fault> {
+pub(super) fn configure(
+    tls: &TlsConfig,
+    place: &str,
+    root: &Path,
+) -> Result<Arc<ClientConfig>, Fault> {
+    let pem = tls.read(root)?;
+    let wrong = |key: &str| {
+        let path = format!("{place}.tls.{key}");
+        move |error: &dyn std::fmt::Display| Fault::stop(path, format!("cannot be used: {error}"))
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Fault::defect("TLS", error))?;
     let mut roots = RootCertStore::empty();
-    if let Some(ca) = &tls.ca {
-        let path = root.join(ca);
-        for certificate in certificates(&path)? {
-            roots.add(certificate).map_err(|error| Fault::file(&path, error))?;
-        }
-    } else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            let message = "the system trusts no authority; name a file of certificates as `tls.ca`";
-            return Err(Fault::stop("TLS", message));
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(ca) = &pem.ca {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca).collect();
+        for certificate in read.map_err(|error| wrong("ca")(&error))? {
+            roots.add(certificate).map_err(|error| wrong("ca")(&error))?;
         }
     }
+    if roots.is_empty() {
+        return Err(wrong("ca")(&"no authority is trusted; name a file with certificates"));
+    }
     let builder = builder.with_root_certificates(roots);
-    let config = match tls.certificate.as_ref().zip(tls.key.as_ref()) {
+    let config = match &pem.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let (certificate, key) = (root.join(certificate), root.join(key));
-            let chain = certificates(&certificate)?;
-            let key_der = PrivateKeyDer::from_pem_file(&key).map_err(|error| {
-                Fault::file(&key, format!("no private key in PEM can be read: {error}"))
-            })?;
-            let built = builder.with_client_auth_cert(chain, key_der);
-            built.map_err(|error| Fault::file(&certificate, error))?
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+            let chain = chain.map_err(|error| wrong("certificate")(&error))?;
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| wrong("key")(&error))?;
+            let built = builder.with_client_auth_cert(chain, key);
+            built.map_err(|error| wrong("certificate")(&error))?
         }
     };
     Ok(Arc::new(config))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let unread = |error| Fault::file(path, format!("no certificate can be read: {error}"));
-    let read = CertificateDer::pem_file_iter(path).map_err(unread)?;
-    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(unread)?;
-    if certificates.is_empty() {
-        return Err(Fault::file(path, "has no certificate; expected PEM"));
-    }
-    Ok(certificates)
 }

@@ -53,8 +53,6 @@ pub(super) enum Event {
     Written(u16),
     /// A message was taken, or why not.
     Taken(u16, Option<Loss>),
-    /// The farewell was written.
-    Farewell,
     Other,
 }
 
@@ -110,6 +108,7 @@ fn event_v3(event: rumqttc::Event) -> Event {
         rumqttc::Event::Incoming(Packet3::Publish(publish)) => Event::Message(Received {
             qos: publish.qos as u8,
             packet: publish.pkid,
+            is_again: publish.dup,
             topic: publish.topic,
             payload: publish.payload,
             properties: Properties::default(),
@@ -139,6 +138,7 @@ fn event_v5(event: v5::Event) -> Event {
         v5::Event::Incoming(Packet5::Publish(publish)) => Event::Message(Received {
             qos: publish.qos as u8,
             packet: publish.pkid,
+            is_again: publish.dup,
             topic: String::from_utf8_lossy(&publish.topic).into_owned(),
             payload: publish.payload,
             properties: publish.properties.map(Properties::from_wire).unwrap_or_default(),
@@ -164,7 +164,6 @@ fn event_v5(event: v5::Event) -> Event {
 const fn event_out(outgoing: &rumqttc::Outgoing) -> Event {
     match outgoing {
         rumqttc::Outgoing::Publish(packet) => Event::Written(*packet),
-        rumqttc::Outgoing::Disconnect => Event::Farewell,
         _ => Event::Other,
     }
 }

@@ -5,17 +5,25 @@
 //! 2. A start gets the generation after the greatest that the log has seen.
 //! 3. A checkpoint is written only behind the record that its writer wrote last; if another start
 //!    stands there, the writer has been replaced and ends.
-//! 4. Records below a start that begins afresh, or below a checkpoint that is kept, may be removed;
-//!    the last one never is.
+//! 4. Every record says which one is the first that still counts: those below may be removed, and
+//!    one that stands there again was written by a writer that had been replaced. From the first
+//!    one up to the last there is no gap, so that a record that is missing is noticed.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::FORMAT;
-use crate::checkpoint::manifest::checksum;
+use crate::checkpoint::manifest::{Owners, checksum};
 use crate::component::sink::Generation;
 use crate::fault::Fault;
 use crate::moment::Epoch;
 use crate::store::Store;
+
+/// The version of records that is written here.
+pub const FORMAT: u32 = 2;
+
+/// The versions that can be read: 1 did not say which record is the first.
+const READABLE: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +36,10 @@ pub struct Record {
     pub number: u64,
     /// Which start of the job wrote it.
     pub generation: Generation,
+    /// The number of the first record that counts: those below are of no meaning any more. 0: the
+    /// writer did not know (format 1).
+    #[serde(default)]
+    pub first: u64,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -39,6 +51,13 @@ pub struct Record {
 pub enum Event {
     /// The job was started, and goes on from what is below.
     Start,
+    /// That start has opened its sinks: from here on they may have been handed epochs.
+    Begun {
+        /// What the components were; of operators those that run.
+        components: Owners,
+        /// The epoch with which its part of the journal begins: what its first segment is called by.
+        journal: Epoch,
+    },
     /// The job was started from nothing: what is below is of no meaning any more.
     Fresh,
     /// A checkpoint is whole.
@@ -50,6 +69,8 @@ pub enum Event {
         /// The manifest's checksum.
         checksum: String,
     },
+    /// Checkpoints were removed by hand: only those from the first record on are kept.
+    Trim,
 }
 
 /// So often a new start reads a log that grows under its hands.
@@ -61,6 +82,10 @@ pub struct Log {
     job: String,
     /// By number, upwards; a record that cannot be read is an error that names it.
     records: Vec<(u64, Result<Record, String>)>,
+    /// Below the first one that counts, but there: their removal was broken off, or a writer that
+    /// had been replaced wrote them where they had been removed.
+    stale: Vec<u64>,
+    first: u64,
     next: u64,
 }
 
@@ -70,17 +95,34 @@ impl Log {
     /// # Errors
     /// When the store cannot be read. Records that are broken are kept as errors.
     pub fn read(store: &dyn Store, job: &str) -> Result<Self, Fault> {
-        let mut records = Vec::new();
-        let mut next = 1;
+        let mut found = BTreeMap::new();
         for name in store.list("records")? {
             let Some(number) = number_of(&name) else { continue };
             let Some(bytes) = store.get(&name)? else { continue };
-            next = next.max(number + 1);
             let record =
                 parse(&bytes, job, number).map_err(|why| format!("{}: {why}", store.place(&name)));
-            records.push((number, record));
+            found.insert(number, record);
         }
-        Ok(Self { job: job.to_owned(), records, next })
+        let next = found.keys().last().map_or(1, |last| last + 1);
+        let newest = found.values().rev().find_map(|record| record.as_ref().ok());
+        let (known, lowest) = (newest.map_or(0, |newest| newest.first), found.keys().next());
+        let first = if known > 0 { known } else { lowest.copied().unwrap_or(1) };
+        let mut log =
+            Self { job: job.to_owned(), records: Vec::new(), stale: Vec::new(), first, next };
+        log.stale.extend(found.keys().copied().filter(|number| *number < first));
+        for number in first..next {
+            let missing = || {
+                let place = store.place(&Self::name_of(number));
+                format!("{place}: the record is missing; there are others before and behind it")
+            };
+            match found.remove(&number) {
+                Some(record) => log.records.push((number, record)),
+                // Format 1 took records out of the middle.
+                None if known > 0 => log.records.push((number, Err(missing()))),
+                None => {}
+            }
+        }
+        Ok(log)
     }
 
     /// The job whose log it is.
@@ -91,6 +133,22 @@ impl Log {
     /// The records, oldest first: number, and the record or what is wrong with it.
     pub fn records(&self) -> &[(u64, Result<Record, String>)] {
         &self.records
+    }
+
+    /// The number of the first record that counts.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number of the next record.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The first record that counts when only the newest `keep` checkpoints do.
+    pub fn first_of(&self, keep: usize) -> u64 {
+        let oldest = self.checkpoints().get(keep.saturating_sub(1)).map(|(number, ..)| *number);
+        oldest.unwrap_or(self.first).max(self.first)
     }
 
     /// The greatest generation that was met.
@@ -113,7 +171,7 @@ impl Log {
             }
             newest = record.generation;
             match &record.event {
-                Event::Start => {}
+                Event::Start | Event::Begun { .. } | Event::Trim => {}
                 Event::Fresh => break,
                 Event::Checkpoint { epoch, manifest, checksum } => {
                     found.push((*number, *epoch, manifest.as_str(), checksum.as_str()));
@@ -121,6 +179,39 @@ impl Log {
             }
         }
         found
+    }
+
+    /// Tells of the starts since the job was last started from nothing whether any has begun, and
+    /// what the components of the newest one were, if that is known.
+    pub fn begun(&self) -> (bool, Option<&Owners>) {
+        let mut has_begun = false;
+        for (_, record) in self.records.iter().rev() {
+            // One that cannot be read may have said so.
+            let Ok(record) = record else {
+                has_begun = true;
+                continue;
+            };
+            match &record.event {
+                Event::Begun { components, .. } => return (true, Some(components)),
+                Event::Checkpoint { .. } => has_begun = true,
+                // Format 1 did not say when a start has begun.
+                Event::Start => has_begun |= record.format == 1,
+                Event::Fresh => return (has_begun || record.format == 1, None),
+                Event::Trim => {}
+            }
+        }
+        (has_begun, None)
+    }
+
+    /// The newest segment of the journal that a start is known to have begun with an epoch up to
+    /// `epoch`, by its first epoch.
+    pub fn segment(&self, epoch: Epoch) -> Option<Epoch> {
+        let known = self.records.iter().rev().filter_map(|(_, record)| record.as_ref().ok());
+        let begun = known.filter_map(|record| match record.event {
+            Event::Begun { journal, .. } => Some(journal),
+            _ => None,
+        });
+        begun.into_iter().find(|first| *first <= epoch)
     }
 
     /// The records that cannot be read, as (number, what is wrong).
@@ -140,7 +231,8 @@ impl Log {
         for _ in 0..CLAIMS_MAX {
             let mut log = Self::read(store, job)?;
             let generation = log.generation() + 1;
-            if log.put(store, generation, event.clone())? {
+            let first = if *event == Event::Fresh { log.next } else { log.first };
+            if log.put(store, generation, first, event.clone())? {
                 return Ok((log, generation));
             }
         }
@@ -160,7 +252,32 @@ impl Log {
         generation: Generation,
         event: Event,
     ) -> Result<(), Fault> {
-        if self.put(store, generation, event)? {
+        self.append_from(store, generation, self.first, event)
+    }
+
+    /// Writes a checkpoint's record, after which so many checkpoints count.
+    ///
+    /// # Errors
+    /// As those of [`Log::append`].
+    pub fn append_checkpoint(
+        &mut self,
+        store: &dyn Store,
+        generation: Generation,
+        keep: usize,
+        event: Event,
+    ) -> Result<(), Fault> {
+        let first = if keep > 1 { self.first_of(keep - 1) } else { self.next };
+        self.append_from(store, generation, first, event)
+    }
+
+    fn append_from(
+        &mut self,
+        store: &dyn Store,
+        generation: Generation,
+        first: u64,
+        event: Event,
+    ) -> Result<(), Fault> {
+        if self.put(store, generation, first, event)? {
             return Ok(());
         }
         Err(Fault::stop(
@@ -173,21 +290,45 @@ impl Log {
         ))
     }
 
+    /// Says that only the newest `keep` checkpoints are kept, by a record; none if that was so.
+    /// A process that writes to the log meanwhile is replaced by that.
+    ///
+    /// # Errors
+    /// When the store fails, or another writer writes.
+    pub fn trim(&mut self, store: &dyn Store, keep: usize) -> Result<(), Fault> {
+        let first = self.first_of(keep);
+        if first == self.first {
+            return Ok(());
+        }
+        self.append_from(store, self.generation(), first, Event::Trim)
+    }
+
     /// Writes the next record, unless another writer has.
     fn put(
         &mut self,
         store: &dyn Store,
         generation: Generation,
+        first: u64,
         event: Event,
     ) -> Result<bool, Fault> {
         let (job, number) = (self.job.clone(), self.next);
-        let record = Record { format: FORMAT, job, number, generation, event };
-        let is_new = store.put_new(&Self::name_of(number), encode(&record)?)?;
-        if is_new {
-            self.records.push((number, Ok(record)));
-            self.next += 1;
+        let record = Record { format: FORMAT, job, number, generation, first, event };
+        let name = Self::name_of(number);
+        if !store.put_new(&name, encode(&record)?)? {
+            return Ok(false);
         }
-        Ok(is_new)
+        // The number may have been free because others have gone far beyond it and removed what
+        // they wrote there. The last record is never removed, so that they are seen now.
+        if store.list("records")?.last().is_some_and(|last| *last > name) {
+            store.remove(&name)?;
+            return Ok(false);
+        }
+        self.stale
+            .extend(self.records.extract_if(.., |(number, _)| *number < first).map(|(n, _)| n));
+        self.records.push((number, Ok(record)));
+        self.first = first;
+        self.next += 1;
+        Ok(true)
     }
 
     /// Gives the name of a record in the store.
@@ -195,16 +336,20 @@ impl Log {
         format!("records/{number:020}.json")
     }
 
-    /// Forgets a record, and removes it.
+    /// The names of the records that are there and do not count.
+    pub fn stale(&self) -> impl Iterator<Item = String> {
+        self.stale.iter().map(|number| Self::name_of(*number))
+    }
+
+    /// Removes the records that do not count.
     ///
     /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&mut self, store: &dyn Store, number: u64) -> Result<(), Fault> {
-        if number + 1 == self.next {
-            return Ok(()); // the last one says where the log goes on
+    /// When one cannot be removed; calling it again goes on.
+    pub fn sweep(&mut self, store: &dyn Store) -> Result<(), Fault> {
+        while let Some(number) = self.stale.first() {
+            store.remove(&Self::name_of(*number))?;
+            self.stale.remove(0);
         }
-        store.remove(&Self::name_of(number))?;
-        self.records.retain(|(other, _)| *other != number);
         Ok(())
     }
 }
@@ -228,8 +373,9 @@ fn parse(bytes: &[u8], job: &str, number: u64) -> Result<Record, String> {
     }
     let record: Record =
         serde_json::from_str(line).map_err(|error| format!("cannot be understood: {error}"))?;
-    if record.format != FORMAT {
-        return Err(format!("has format {}; this tapeflow knows {FORMAT}", record.format));
+    if !READABLE.contains(&record.format) {
+        let (least, most) = (READABLE.start(), READABLE.end());
+        return Err(format!("has format {}; this tapeflow knows {least} to {most}", record.format));
     }
     if record.job != job {
         return Err(format!("belongs to job {}, not {job}", record.job));
@@ -241,61 +387,4 @@ fn parse(bytes: &[u8], job: &str, number: u64) -> Result<Record, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::{Event, Log};
-    use crate::fault::Fault;
-    use crate::simulate::store::MemoryStore;
-    use crate::store::Store;
-
-    const JOB: &str = "job";
-
-    fn checkpoint(epoch: u64) -> Event {
-        Event::Checkpoint { epoch, manifest: String::new(), checksum: String::new() }
-    }
-
-    /// A store in which the old writer adds a checkpoint just before the new start's record.
-    #[derive(Debug)]
-    struct Overtaken {
-        store: MemoryStore,
-        old: std::sync::Mutex<(Log, u64)>,
-        is_done: AtomicBool,
-    }
-
-    impl Store for Overtaken {
-        fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<bool, Fault> {
-            if !self.is_done.swap(true, Ordering::Relaxed) {
-                let mut old = self.old.lock().unwrap();
-                let generation = old.1;
-                old.0.append(&self.store, generation, checkpoint(9)).unwrap();
-            }
-            self.store.put_new(name, bytes)
-        }
-        fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
-            self.store.get(name)
-        }
-        fn list(&self, folder: &str) -> Result<Vec<String>, Fault> {
-            self.store.list(folder)
-        }
-        fn remove(&self, name: &str) -> Result<(), Fault> {
-            self.store.remove(name)
-        }
-        fn place(&self, name: &str) -> String {
-            self.store.place(name)
-        }
-    }
-
-    #[test]
-    fn a_new_start_wins_over_a_writer_that_goes_on_and_sees_what_it_wrote() {
-        let store = MemoryStore::new();
-        let old = Log::claim(&store, JOB, &Event::Start).unwrap();
-        let store = Overtaken { store, old: old.into(), is_done: AtomicBool::new(false) };
-        let (log, generation) = Log::claim(&store, JOB, &Event::Start).unwrap();
-        assert_eq!((generation, log.records().len()), (2, 3));
-        assert_eq!(log.checkpoints().first().map(|found| found.1), Some(9));
-        let mut old = store.old.lock().unwrap();
-        let refused = old.0.append(&store.store, 1, checkpoint(10)).unwrap_err().to_string();
-        assert!(refused.contains("another start of job job has written here since"), "{refused}");
-    }
-}
+mod tests;

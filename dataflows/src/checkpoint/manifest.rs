@@ -41,6 +41,17 @@ pub struct Owner {
     pub fingerprint: String,
 }
 
+/// The owners of a plan's components, in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owners {
+    /// Of the sources.
+    pub sources: Vec<Owner>,
+    /// Of the operators.
+    pub operators: Vec<Owner>,
+    /// Of the sinks.
+    pub sinks: Vec<Owner>,
+}
+
 /// Where a source stood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {

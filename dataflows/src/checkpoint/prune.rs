@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::checkpoint::log::{Event, Log};
+use crate::checkpoint::log::Log;
 use crate::checkpoint::manifest::Manifest;
 use crate::fault::Fault;
 use crate::moment::Epoch;
@@ -17,15 +17,16 @@ pub struct Pruned {
     pub kept: Vec<Epoch>,
 }
 
-/// Keeps the newest `keep` checkpoints (at least one) and what they need; with `dry` it only says
-/// what it would remove. Called by the one writer, between two checkpoints.
+/// Removes what the log does not count any more and what no checkpoint that counts names; with
+/// `dry` it only says what it would remove if the newest `keep` checkpoints counted. Called by the
+/// one writer, between two checkpoints; what its last record names is there as long as that is.
 ///
 /// # Errors
 /// When the store fails.
 pub fn prune(store: &dyn Store, log: &mut Log, keep: usize, dry: bool) -> Result<Pruned, Fault> {
     let mut pruned = Pruned::default();
-    let (mut named, mut oldest) = (BTreeSet::new(), u64::MAX);
-    for (number, epoch, manifest, _) in log.checkpoints().into_iter().take(keep.max(1)) {
+    let mut named = BTreeSet::new();
+    for (_, epoch, manifest, _) in log.checkpoints().into_iter().take(keep.max(1)) {
         let Some(bytes) = store.get(manifest)? else { continue };
         named.insert(manifest.to_owned());
         // A manifest that is damaged keeps nothing: nobody could load it.
@@ -33,24 +34,19 @@ pub fn prune(store: &dyn Store, log: &mut Log, keep: usize, dry: bool) -> Result
             named.extend(manifest.pieces().map(|piece| piece.object.clone()));
         }
         pruned.kept.push(epoch);
-        oldest = oldest.min(number);
     }
     if pruned.kept.is_empty() {
         return Ok(pruned);
     }
-    // Records first: what a record names must be there as long as the record is.
-    let is_old = |(number, record): &&(u64, Result<_, String>)| {
-        *number < oldest
-            || matches!(record, Ok(crate::checkpoint::log::Record {
-            event: Event::Checkpoint { manifest, .. }, ..
-        }) if !named.contains(manifest))
-    };
-    let numbers: Vec<u64> = log.records().iter().filter(is_old).map(|(n, _)| *n).collect();
-    for number in numbers {
-        pruned.removed.push(Log::name_of(number));
-        if !dry {
-            log.remove(store, number)?;
-        }
+    // Records first: what a record names must be there as long as the record counts.
+    if !dry {
+        log.trim(store, keep.max(1))?;
+    }
+    let first = log.first_of(keep.max(1));
+    let numbers = log.records().iter().map(|(number, _)| *number).filter(|n| *n < first);
+    pruned.removed.extend(log.stale().chain(numbers.map(Log::name_of)));
+    if !dry {
+        log.sweep(store)?;
     }
     for folder in ["manifests", "packs"] {
         for name in store.list(folder)? {

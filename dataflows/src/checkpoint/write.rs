@@ -9,27 +9,17 @@ use crate::checkpoint::FORMAT;
 use crate::checkpoint::gather::Whole;
 use crate::checkpoint::log::{Event, Log};
 use crate::checkpoint::manifest::{
-    BUNDLE_GROUPS, Bundle, Hex, Manifest, OperatorState, Owner, Piece, SinkState, SourceState,
+    BUNDLE_GROUPS, Bundle, Hex, Manifest, OperatorState, Owners, Piece, SinkState, SourceState,
     checksum,
 };
 use crate::component::sink::Generation;
 use crate::crash;
 use crate::fault::Fault;
+use crate::moment::Epoch;
 use crate::store::Store;
 
 /// So many bytes at most go into one object, unless one state alone is larger.
 const PACK_BYTES_MAX: usize = 64 << 20;
-
-/// Whose states they are: the owners of a plan's components, in its order.
-#[derive(Debug, Clone, Default)]
-pub struct Owners {
-    /// Of the sources.
-    pub sources: Vec<Owner>,
-    /// Of the operators.
-    pub operators: Vec<Owner>,
-    /// Of the sinks.
-    pub sinks: Vec<Owner>,
-}
 
 /// Writes the checkpoints of one start of a job.
 #[derive(Debug)]
@@ -91,11 +81,29 @@ impl Writer {
         &mut self.log
     }
 
-    /// Writes a checkpoint: it is there when this returns, and was not there before.
+    /// Says that the start has begun: from now on its sinks may be handed epochs. `runs` tells
+    /// which operators run, `journal` with which epoch its part of the journal begins.
     ///
     /// # Errors
     /// When the store fails, or another start of the job has replaced this one.
-    pub fn write(&mut self, whole: &Whole) -> Result<Manifest, Fault> {
+    pub fn begin(&mut self, runs: &[bool], journal: Epoch) -> Result<(), Fault> {
+        let Owners { sources, operators, sinks } = self.owners.clone();
+        let operators = operators.into_iter().zip(runs).filter(|(_, runs)| **runs);
+        let operators = operators.map(|(owner, _)| owner).collect();
+        let components = Owners { sources, operators, sinks };
+        let event = Event::Begun { components, journal };
+        crash::point("recovery.before_begin");
+        self.log.append(self.store.as_ref(), self.generation, event)?;
+        crash::point("recovery.after_begin");
+        Ok(())
+    }
+
+    /// Writes a checkpoint, after which the newest `keep` count: it is there when this returns, and
+    /// was not there before.
+    ///
+    /// # Errors
+    /// When the store fails, or another start of the job has replaced this one.
+    pub fn write(&mut self, whole: &Whole, keep: usize) -> Result<Manifest, Fault> {
         let (mut manifest, mut packs) = self.lay_out(whole, true)?;
         if self.is_scattered(&manifest) {
             (manifest, packs) = self.lay_out(whole, false)?;
@@ -114,7 +122,7 @@ impl Writer {
         self.create(&name, text)?;
         crash::point("checkpoint.after_manifest");
         crash::point("checkpoint.before_record");
-        self.log.append(self.store.as_ref(), self.generation, event)?;
+        self.log.append_checkpoint(self.store.as_ref(), self.generation, keep, event)?;
         crash::point("checkpoint.after_record");
         self.know(&manifest);
         Ok(manifest)

@@ -104,6 +104,11 @@ pub trait SourceDefinition: Definition {
     }
     /// Tells whether it ends by itself, and so whether the job clock is event time.
     fn is_bounded(&self, config: &Value) -> bool;
+    /// Of one that [redelivers](Promise::Redelivers): how many messages at most it is handed before
+    /// it has acknowledged any; none: it is not known, or there is no end to it.
+    fn window(&self, _config: &Value) -> Option<u64> {
+        None
+    }
     /// How it makes good for what was not settled.
     fn promise(&self, config: &Value) -> Promise;
     /// Opens it, behind a position if there is one. A source that [replays](Promise::Replays)

@@ -60,16 +60,21 @@ pub(crate) fn open(
         match open_one(shared, resume, last, (index, plan), open) {
             Ok(sink) => sinks.push(sink),
             Err(fault) => {
-                for mut sink in sinks {
-                    if let Err(fault) = sink.finish(Ending::Failed) {
-                        tracing::warn!(%fault, "a sink could not take back what it had begun");
-                    }
-                }
+                give_up(sinks);
                 return Err(fault);
             }
         }
     }
     Ok(sinks)
+}
+
+/// Lets sinks that were opened in vain take back what they have begun.
+pub(crate) fn give_up(sinks: Vec<Box<dyn Sink>>) {
+    for mut sink in sinks {
+        if let Err(fault) = sink.finish(Ending::Failed) {
+            tracing::warn!(%fault, "a sink could not take back what it had begun");
+        }
+    }
 }
 
 fn open_one(
@@ -82,9 +87,10 @@ fn open_one(
     let state = resume.sinks.get(index).cloned().flatten();
     // Also where the record of the start before is gone: the journal's epochs come again, and the
     // sink may have applied them.
-    let nothing = (resume.base == 0 && last > 0).then(Vec::new);
-    let restored = state.or(nothing).map(|state| (resume.base, state));
-    let is_restored = restored.is_some();
+    let is_forgotten = resume.base == 0 && last > 0 && !resume.has_begun;
+    let nothing = is_forgotten.then(|| (0, Vec::new()));
+    let restored = state.or(nothing);
+    let behind = restored.as_ref().map(|(epoch, _)| *epoch);
     let context = SinkContext {
         job: shared.plan.name.clone(),
         id: plan.id.clone(),
@@ -100,8 +106,8 @@ fn open_one(
         health: shared.status.health(&plan.id),
     };
     let mut sink = open(index, plan, context)?;
-    if let Some(applied) = is_restored.then(|| sink.applied()).transpose()?.flatten()
-        && !(resume.base..=last).contains(&applied)
+    if let Some(applied) = behind.map(|_| sink.applied()).transpose()?.flatten()
+        && !(behind.unwrap_or(0)..=last).contains(&applied)
     {
         let why = if applied < resume.base {
             format!(

@@ -40,6 +40,11 @@ impl Checkpointer {
         Self { gather, writer, store, keep, whole: Vec::new() }
     }
 
+    /// Says that the start has begun; see [`Writer::begin`].
+    pub(crate) fn begin(&mut self, runs: &[bool], journal: Epoch) -> Result<(), Fault> {
+        self.writer.begin(runs, journal)
+    }
+
     /// Takes a part; gives the epoch of the checkpoint that is whole by it.
     pub(crate) fn take(&mut self, epoch: Epoch, part: Part) -> Result<Option<Epoch>, Fault> {
         let whole = self.gather.add(epoch, part)?;
@@ -54,7 +59,7 @@ impl Checkpointer {
         while self.whole.first().is_some_and(|w| w.epoch <= durability.journaled.get()) {
             let whole = self.whole.remove(0);
             shared.check_lease()?;
-            let manifest = self.writer.write(&whole)?;
+            let manifest = self.writer.write(&whole, self.keep)?;
             tracing::debug!(epoch = whole.epoch, bytes = manifest.bytes(), "checkpoint");
             let now = shared.clock.monotonic();
             let begun = durability.cuts.forget(whole.epoch).unwrap_or(now);

@@ -202,18 +202,25 @@ pub(crate) fn open(
     }
     crash::point("recovery.before_start");
     let event = if is_fresh { Event::Fresh } else { Event::Start };
-    let (log, generation) = Log::claim(store.as_ref(), &plan.name, &event)?;
+    let (mut log, generation) = Log::claim(store.as_ref(), &plan.name, &event)?;
+    if is_fresh {
+        // What is below its record must not be taken for this life's, should that be damaged.
+        log.sweep(store.as_ref())?;
+    }
     // From here on nobody else adds to what is read.
     if is_leased {
         journal::detach(&disk)?;
     }
-    let was_started = !is_fresh && log.records().len() > 1;
     let restored = if is_fresh { None } else { find(&log, store.as_ref())? };
-    let known = restored.as_ref().map(|restored| restored.manifest.clone());
-    let resume = resume(plan, &owners, restored, was_started)?;
+    let manifest = restored.as_ref().map(|restored| restored.manifest.clone());
+    let resume = resume(plan, &owners, restored, log.begun())?;
     if resume.is_bootstrap {
         drop(log);
         return open(plan, Backing { disk, store, request, lock }, true, is_leased);
+    }
+    let known = log.segment(resume.base.saturating_add(1));
+    if let Some(gone) = journal::missing(disk.as_ref(), resume.base, known)? {
+        tracing::error!("{gone}; restore it");
     }
     let tail = journal::recover(&disk, &plan.name, resume.base)?;
     for warning in &tail.warnings {
@@ -226,7 +233,7 @@ pub(crate) fn open(
     };
     let journal = journal::Writer::behind(disk, header, &tail, plan.state.segment_bytes);
     let mut checkpoints = Writer::new(store.clone(), log, plan.name.clone(), generation, owners);
-    if let Some(manifest) = &known {
+    if let Some(manifest) = &manifest {
         checkpoints.know(manifest);
     }
     crash::point("recovery.after_restore");

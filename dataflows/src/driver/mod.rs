@@ -52,7 +52,7 @@ use crate::clock::{Clock, System};
 use crate::component::sink::{Ending, SinkReport};
 use crate::component::source::{Promise, Range, Source, SourceContext};
 use crate::fault::Fault;
-use crate::job::plan::{ClockSource, Plan};
+use crate::job::plan::Plan;
 use crate::job::promise::Ack;
 use crate::lease::Lease;
 use crate::moment::{Epoch, Moments};
@@ -277,10 +277,18 @@ pub fn run_in(
 }
 
 /// Starts the threads of a run that was prepared, and waits for its end.
-fn drive(run: Run, keepers: Keepers, sources: Vec<Box<dyn Source>>) -> Result<RunReport, Fault> {
+fn drive(
+    run: Run,
+    mut keepers: Keepers,
+    sources: Vec<Box<dyn Source>>,
+) -> Result<RunReport, Fault> {
     let Run { shared, resume, again } = run;
     let machines = wire::machines(&shared, &resume)?;
     let sinks = apply::open(&shared, &resume, keepers.last, &mut apply::as_defined)?;
+    if let Err(fault) = keepers.begin(&shared) {
+        apply::give_up(sinks);
+        return Err(fault);
+    }
     let keepers = keepers.spawn(&shared)?;
     let (appliers, outlets) = apply::spawn(&shared, sinks)?;
     let mut pumps = Vec::new();
@@ -302,14 +310,6 @@ fn drive(run: Run, keepers: Keepers, sources: Vec<Box<dyn Source>>) -> Result<Ru
         return Err(fault);
     }
     Ok(report(&shared, ending, reports))
-}
-
-fn clock_is_event_time(plan: &Plan) -> bool {
-    match plan.run.clock {
-        ClockSource::Event => true,
-        ClockSource::Wall => false,
-        ClockSource::Auto => plan.sources.iter().all(|s| s.definition.is_bounded(&s.config)),
-    }
 }
 
 fn report(shared: &Shared, ending: Ending, sinks: Vec<(String, SinkReport)>) -> RunReport {

@@ -17,7 +17,7 @@ use crate::driver::resume::{Resume, resume};
 use crate::driver::settle::Settle;
 use crate::driver::status::Status;
 use crate::driver::wire::running;
-use crate::driver::{Options, Shared, clock_is_event_time};
+use crate::driver::{Options, Shared};
 use crate::fault::Fault;
 use crate::job::plan::Plan;
 use crate::moment::{Epoch, Moments};
@@ -69,7 +69,7 @@ impl Run {
             gate: Gate::new(plan.sinks.len(), 0),
             status,
             clock,
-            is_event_clock: clock_is_event_time(plan),
+            is_event_clock: plan.run.clock.is_event_time(&plan.sources),
             base: 0,
             settle: Settle::new(plan.sources.iter().map(|s| s.ack.effective(opened.is_some()))),
             durability: None,
@@ -78,7 +78,7 @@ impl Run {
         shared.status.set_series(&shared.series, is_resumed);
         let Some(opened) = opened else {
             let owners = crate::driver::resume::owners(plan);
-            let resume = resume(plan, &owners, None, false)?;
+            let resume = resume(plan, &owners, None, (false, None))?;
             let run = Self { shared: Arc::new(shared), resume, again: None };
             return Ok((run, Keepers { last: 0, threads: None }));
         };
@@ -110,6 +110,12 @@ fn room(epochs: u64) -> usize {
 }
 
 impl Keepers {
+    /// Says that all sinks are open, and may be handed epochs from now on.
+    pub(crate) fn begin(&mut self, shared: &Shared) -> Result<(), Fault> {
+        let Some(keeping) = &mut self.threads else { return Ok(()) };
+        keeping.checkpointer.begin(&running(&shared.plan), self.last.saturating_add(1))
+    }
+
     pub(crate) fn spawn(self, shared: &Arc<Shared>) -> Result<Kept, Fault> {
         let Some(keeping) = self.threads else { return Ok(Kept { threads: None, _lock: None }) };
         let Keeping { keeper, orders, checkpointer, parcels, lock } = keeping;

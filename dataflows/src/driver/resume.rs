@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use proto::event_time::EventTime;
 use proto::series::KeyGroup;
 
-use crate::checkpoint::manifest::{Owner, checksum};
+use crate::checkpoint::manifest::{Owner, Owners, checksum};
 use crate::checkpoint::read::Restored;
-use crate::checkpoint::write::Owners;
 use crate::component::source::{Position, Promise};
 use crate::driver::seen::Seen;
 use crate::driver::wire::running;
@@ -28,7 +27,11 @@ pub(crate) struct Resume {
     pub(crate) sources: Vec<SourceResume>,
     /// The states of an operator: version, and bytes by key group.
     pub(crate) operators: Vec<Option<(u16, BTreeMap<KeyGroup, Vec<u8>>)>>,
-    pub(crate) sinks: Vec<Option<Vec<u8>>>,
+    /// What a sink has to go on from, and the epoch of that: 0 and nothing for one that began
+    /// without state and was killed before its first checkpoint.
+    pub(crate) sinks: Vec<Option<(Epoch, Vec<u8>)>>,
+    /// A start before this one may have handed epochs to the sinks.
+    pub(crate) has_begun: bool,
     /// A component has changed and wants everything to be read again.
     pub(crate) is_bootstrap: bool,
 }
@@ -77,15 +80,25 @@ pub(crate) fn owners(plan: &Plan) -> Owners {
 /// What is to be done with a component's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
+    /// It has what the checkpoint holds.
     Keep,
+    /// It began without state in a start that came to no checkpoint: it does so again, with the
+    /// same epochs.
+    Again,
+    /// It begins without state.
     Reset,
     Bootstrap,
 }
 
-/// Matches what was restored with the plan.
-///
-/// Without a checkpoint everything starts from nothing; only sinks are told whether the job was
-/// started before, since then the epochs that they may have applied come again.
+/// What is known of the components from the starts before.
+struct Before<'log> {
+    has_checkpoint: bool,
+    /// What the newest start that has begun says they were.
+    begun: Option<&'log Owners>,
+}
+
+/// Matches what was restored with the plan. `begun` is what the log says of the starts before: the
+/// epochs behind the checkpoint, or all where there is none, may have been handed to sinks then.
 ///
 /// # Errors
 /// When a component has changed and the job file does not say what is to become of its state.
@@ -93,21 +106,18 @@ pub(crate) fn resume(
     plan: &Plan,
     owners: &Owners,
     restored: Option<Restored>,
-    was_started: bool,
+    (has_begun, begun): (bool, Option<&Owners>),
 ) -> Result<Resume, Fault> {
+    let before = Before { has_checkpoint: restored.is_some(), begun };
     let Some(restored) = restored else {
-        return Ok(Resume {
-            sources: plan.sources.iter().map(|_| SourceResume::default()).collect(),
-            operators: plan.operators.iter().map(|_| None).collect(),
-            sinks: plan.sinks.iter().map(|_| was_started.then(Vec::new)).collect(),
-            ..Resume::default()
-        });
+        return from_nothing(plan, owners, &before, has_begun);
     };
     let Restored { manifest, operators, sinks, seen } = restored;
     let mut resume = Resume {
         base: manifest.epoch,
         clock: Some(EventTime::from_ns(manifest.clock)),
         is_last: manifest.is_last,
+        has_begun,
         feeds: manifest.feeds.iter().map(|(n, ns)| (n.clone(), EventTime::from_ns(*ns))).collect(),
         ..Resume::default()
     };
@@ -121,7 +131,7 @@ pub(crate) fn resume(
     for (source, owner) in plan.sources.iter().zip(&owners.sources) {
         let found = known.remove(&source.id);
         let was = found.as_ref().map(|(state, _)| &state.owner);
-        let verdict = judge("sources", owner, was, source.on_change)?;
+        let verdict = before.judge("sources", owner, was, source.on_change)?;
         verdicts.push(verdict);
         resume.sources.push(match found.filter(|_| verdict == Verdict::Keep) {
             Some((state, seen)) => SourceResume {
@@ -147,7 +157,7 @@ pub(crate) fn resume(
         }
         let found = known.remove(&operator.id);
         let was = found.as_ref().map(|(state, _)| &state.owner);
-        let verdict = judge("operators", owner, was, operator.on_change)?;
+        let verdict = before.judge("operators", owner, was, operator.on_change)?;
         verdicts.push(verdict);
         let found = found.filter(|_| verdict == Verdict::Keep);
         resume.operators.push(found.map(|(state, groups)| (state.version, groups)));
@@ -162,10 +172,13 @@ pub(crate) fn resume(
     for (sink, owner) in plan.sinks.iter().zip(&owners.sinks) {
         let found = known.remove(&sink.id);
         let was = found.as_ref().map(|(state, _)| &state.owner);
-        let verdict = judge("sinks", owner, was, sink.on_change)?;
+        let verdict = before.judge("sinks", owner, was, sink.on_change)?;
         verdicts.push(verdict);
-        let found = found.filter(|_| verdict == Verdict::Keep);
-        resume.sinks.push(found.map(|(_, bytes)| bytes));
+        resume.sinks.push(match (verdict, found) {
+            (Verdict::Keep, Some((_, bytes))) => Some((resume.base, bytes)),
+            (Verdict::Again, _) => Some((0, Vec::new())),
+            _ => None,
+        });
     }
     tell_removed("sinks", known.keys());
     if verdicts.contains(&Verdict::Bootstrap) {
@@ -175,36 +188,92 @@ pub(crate) fn resume(
     Ok(resume)
 }
 
-/// Decides what becomes of a component's state.
-fn judge(
-    room: &str,
-    is: &Owner,
-    was: Option<&Owner>,
-    on_change: OnChange,
-) -> Result<Verdict, Fault> {
-    let what = match was {
-        Some(was) if was == is => return Ok(Verdict::Keep),
-        Some(was) if was.kind != is.kind => {
-            format!("was a {} when the checkpoint was taken, and is a {} now", was.kind, is.kind)
+/// Without a checkpoint everything starts from nothing, at epoch 1. What the job was when those
+/// epochs were handed on first is known from the start that did so.
+fn from_nothing(
+    plan: &Plan,
+    owners: &Owners,
+    before: &Before<'_>,
+    has_begun: bool,
+) -> Result<Resume, Fault> {
+    let mut verdicts = Vec::new();
+    for (source, owner) in plan.sources.iter().zip(&owners.sources) {
+        verdicts.push(before.judge("sources", owner, None, source.on_change)?);
+    }
+    let operators = plan.operators.iter().zip(&owners.operators).zip(running(plan));
+    for ((operator, owner), _) in operators.filter(|(_, runs)| *runs) {
+        verdicts.push(before.judge("operators", owner, None, operator.on_change)?);
+    }
+    let mut sinks = Vec::new();
+    for (sink, owner) in plan.sinks.iter().zip(&owners.sinks) {
+        let verdict = before.judge("sinks", owner, None, sink.on_change)?;
+        verdicts.push(verdict);
+        let is_known = has_begun && verdict == Verdict::Again;
+        sinks.push(is_known.then(|| (0, Vec::new())));
+    }
+    let is_bootstrap = verdicts.contains(&Verdict::Bootstrap);
+    if is_bootstrap {
+        check_bootstrap(plan)?;
+    }
+    Ok(Resume {
+        sources: plan.sources.iter().map(|_| SourceResume::default()).collect(),
+        operators: plan.operators.iter().map(|_| None).collect(),
+        sinks,
+        has_begun,
+        is_bootstrap,
+        ..Resume::default()
+    })
+}
+
+impl Before<'_> {
+    /// Decides what becomes of a component's state; `was` is what the checkpoint says of it.
+    fn judge(
+        &self,
+        room: &str,
+        is: &Owner,
+        was: Option<&Owner>,
+        on_change: OnChange,
+    ) -> Result<Verdict, Fault> {
+        if was == Some(is) {
+            return Ok(Verdict::Keep);
         }
-        Some(_) => "is not configured as it was when the checkpoint was taken".to_owned(),
-        None => "was not there when the checkpoint was taken".to_owned(),
-    };
-    match on_change {
-        OnChange::Refuse => Err(Fault::job(
-            format!("{room}.{}", is.id),
-            format!(
-                "it {what}; give it `on_change: reset` (it starts without state, from now on) or \
-                 `on_change: bootstrap` (all input is read again), or start over with --fresh"
-            ),
-        )),
-        OnChange::Reset => {
-            tracing::warn!("{room}.{} {what}: it starts without state", is.id);
-            Ok(Verdict::Reset)
-        }
-        OnChange::Bootstrap => {
-            tracing::warn!("{room}.{} {what}: all input is read again", is.id);
-            Ok(Verdict::Bootstrap)
+        let begun = self.begun.map(|begun| {
+            let all = match room {
+                "sources" => &begun.sources,
+                "operators" => &begun.operators,
+                _ => &begun.sinks,
+            };
+            all.iter().find(|owner| owner.id == is.id)
+        });
+        let (was, when) = match begun {
+            Some(begun) if begun == Some(is) => return Ok(Verdict::Again),
+            Some(begun) => (begun, "the job was started before"),
+            None if self.has_checkpoint => (was, "the checkpoint was taken"),
+            None => return Ok(Verdict::Again),
+        };
+        let what = match was {
+            Some(was) if was.kind != is.kind => {
+                format!("was a {} when {when}, and is a {} now", was.kind, is.kind)
+            }
+            Some(_) => format!("is not configured as it was when {when}"),
+            None => format!("was not there when {when}"),
+        };
+        match on_change {
+            OnChange::Refuse => Err(Fault::job(
+                format!("{room}.{}", is.id),
+                format!(
+                    "it {what}; give it `on_change: reset` (it starts without state, from now on) or \
+                     `on_change: bootstrap` (all input is read again), or start over with --fresh"
+                ),
+            )),
+            OnChange::Reset => {
+                tracing::warn!("{room}.{} {what}: it starts without state", is.id);
+                Ok(Verdict::Reset)
+            }
+            OnChange::Bootstrap => {
+                tracing::warn!("{room}.{} {what}: all input is read again", is.id);
+                Ok(Verdict::Bootstrap)
+            }
         }
     }
 }

@@ -15,11 +15,14 @@ use crate::job::variables::join;
 use crate::kind::Kind;
 
 /// The components of a plan, wired.
+#[derive(Default)]
 pub(crate) struct Edges {
     pub(crate) sources: Vec<SourcePlan>,
     pub(crate) operators: Vec<OperatorPlan>,
     pub(crate) sinks: Vec<SinkPlan>,
     pub(crate) warnings: Vec<Mistake>,
+    /// Of sources that wait for an acknowledgement after so many messages.
+    pub(crate) windows: Vec<promise::Window>,
 }
 
 /// An input with its place.
@@ -52,8 +55,7 @@ pub(crate) fn wire(lint: &mut Lint<'_>, parts: Vec<Part>, state: &StateConfig) -
         }
     }
     let warnings = unread(lint, &parts, &inputs);
-    let mut edges =
-        Edges { sources: Vec::new(), operators: Vec::new(), sinks: Vec::new(), warnings };
+    let mut edges = Edges { warnings, ..Edges::default() };
     let mut is_whole = true;
     // Sources and sinks in the order of the file, operators in that of their edges.
     let mut in_order: Vec<usize> = Vec::new();
@@ -91,6 +93,7 @@ fn push(
             // What does not fit its schema promises nothing that is worth a message.
             if part.checked.is_some() {
                 edges.warnings.extend(promise::check_source(lint, part, &source, state));
+                edges.windows.extend(promise::Window::of(part, &source));
             }
             edges.sources.push(source);
         }

@@ -186,6 +186,10 @@ impl<'a> Lint<'a> {
         }
         let tests = tests.map(|entry| check::shape(self, entry));
         let mut edges = edges::wire(self, parts, &state)?;
+        if run.clock.is_event_time(&edges.sources) {
+            let windows = std::mem::take(&mut edges.windows);
+            edges.warnings.extend(windows.iter().filter_map(|window| window.check(self, &run)));
+        }
         let tests = tests.map(|tests| check::resolve(self, &tests, &mut edges)).unwrap_or_default();
         let file = self.file.to_owned();
         let (sources, operators, sinks) = (edges.sources, edges.operators, edges.sinks);

@@ -106,6 +106,17 @@ pub enum ClockSource {
     Wall,
 }
 
+impl ClockSource {
+    /// Tells whether the job clock is event time, with these sources.
+    pub fn is_event_time(self, sources: &[SourcePlan]) -> bool {
+        match self {
+            Self::Event => true,
+            Self::Wall => false,
+            Self::Auto => sources.iter().all(|s| s.definition.is_bounded(&s.config)),
+        }
+    }
+}
+
 /// Where an edge starts: an output of a source or operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

@@ -7,8 +7,9 @@ use crate::job::edges::Edges;
 use crate::job::lint::Lint;
 use crate::job::mistake::Mistake;
 use crate::job::part::Part;
-use crate::job::plan::{Origin, SourcePlan};
+use crate::job::plan::{Origin, RunConfig, SourcePlan};
 use crate::job::state::StateConfig;
+use crate::job::tree::Place;
 use crate::job::variables::join;
 
 /// When a source that delivers again what was not acknowledged acknowledges.
@@ -167,4 +168,35 @@ pub(crate) fn check_source(
     let message = format!("`ack: {}` has no effect: the source `{}` {why}", ack.name(), part.id);
     (promise == Promise::Forgets || ack == Ack::Receive)
         .then(|| lint.mistake(place, &path, message, None))
+}
+
+/// A source that waits with its next message until one is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Window {
+    path: String,
+    place: Place,
+    messages: u64,
+}
+
+impl Window {
+    /// The window of a source, if it has one.
+    pub(crate) fn of(part: &Part, source: &SourcePlan) -> Option<Self> {
+        let SourcePlan { definition, config, ack, .. } = source;
+        let waits = definition.promise(config) == Promise::Redelivers && *ack != Ack::Receive;
+        let messages = definition.window(config).filter(|_| waits)?;
+        Some(Self { path: part.path(), place: part.place, messages })
+    }
+
+    /// Warns where by event time, with which an epoch closes when it is full, none would ever close:
+    /// what is in an open epoch is not acknowledged.
+    pub(crate) fn check(&self, lint: &Lint<'_>, run: &RunConfig) -> Option<Mistake> {
+        let (messages, records) = (self.messages, run.epoch_records_max as u64);
+        let message = format!(
+            "it is handed {messages} messages before it acknowledges any, and by event time an \
+             epoch closes at {records} records and not before: if its messages have one record \
+             each, the job stands still"
+        );
+        let hint = "let `run.epoch.records` be less, or use `run.clock: wall`".to_owned();
+        (messages < records).then(|| lint.mistake(self.place, &self.path, message, Some(hint)))
+    }
 }

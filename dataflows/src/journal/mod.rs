@@ -22,6 +22,35 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::fault::Fault;
+use crate::moment::Epoch;
+
+/// Checks every segment of the journal of `job`, also those that a start would not read, and
+/// changes nothing.
+///
+/// # Errors
+/// As those of [`recover`].
+pub fn look_whole(disk: &Arc<dyn Disk>, job: &str) -> Result<Tail, Fault> {
+    let first = segment::list(disk.as_ref())?.first().map_or(1, |segment| segment.first);
+    look(disk, job, first.saturating_sub(1))
+}
+
+/// Names the segment that is gone where no segment goes on behind a checkpoint of epoch `base`, nor
+/// ends with it: the one that began with epoch `known`, as the log of checkpoints has it.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn missing(
+    disk: &dyn Disk,
+    base: Epoch,
+    known: Option<Epoch>,
+) -> Result<Option<String>, Fault> {
+    let is_there = |first: Epoch| first <= base.saturating_add(1);
+    if base == 0 || segment::list(disk)?.iter().any(|segment| is_there(segment.first)) {
+        return Ok(None);
+    }
+    let gone = known.map(|first| disk.place(&segment::Segment::new(first).name));
+    Ok(gone.map(|gone| format!("{gone}: the segment is missing")))
+}
 
 /// Takes the segment that is written to away from whoever still has it open: what a process writes that
 /// was replaced while it slept goes nowhere.

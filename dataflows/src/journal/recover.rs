@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::block::Kind;
 use super::segment::{Link, Segment, Unreadable, Walk, list, refuse, was_sealed};
 use super::tail::Tail;
-use super::writer::{End, Kept};
+use super::writer::End;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::moment::Epoch;
@@ -117,12 +117,9 @@ fn judge(disk: &Arc<dyn Disk>, job: &str, base: Epoch, repairs: bool) -> Result<
         recovery.repair()?;
     }
     let Recovery { scans, repairs, warnings, .. } = recovery;
-    let kept = segments.into_iter().filter_map(|segment| {
-        let scan = scans.iter().find(|scan| scan.segment == segment);
-        let bytes = scan.map_or(0, |scan| scan.end.length);
-        let is_removed = repairs.contains(&Repair::Remove { name: segment.name.clone() });
-        (!is_removed).then_some(Kept { segment, bytes })
-    });
+    let kept = segments
+        .into_iter()
+        .filter(|segment| !repairs.contains(&Repair::Remove { name: segment.name.clone() }));
     Ok(Tail {
         last: end.as_ref().map(|(link, _)| link.epoch).filter(|last| *last > base),
         warnings,
@@ -243,7 +240,8 @@ impl Recovery<'_> {
         }
         let what = match first.checked_sub(1) {
             Some(last) if first > expected => {
-                format!("epochs {expected} to {last} are missing between it and {next}")
+                let gone = Segment::new(expected).name;
+                format!("epochs {expected} to {last} are missing between it and {next}: {gone}")
             }
             _ if first < expected => {
                 format!("{next} begins with epoch {first}, which it holds, too")
@@ -279,7 +277,8 @@ impl Recovery<'_> {
                 return Err(refuse(self.disk, name, good, what));
             }
             if scan.has_next {
-                let what = "another segment follows it, and is missing";
+                let next = Segment::new(scan.next_epoch()).name;
+                let what = format!("another segment follows it, and is missing: {next}");
                 return Err(refuse(self.disk, name, good, what));
             }
             let (what, bytes) =
@@ -313,7 +312,8 @@ impl Recovery<'_> {
         let bytes = self.disk.read(&segment.name)?;
         let what = match self.scan(bytes, segment) {
             Ok(Ok(scan)) if scan.has_next => {
-                let what = "another segment follows it, and is missing or broken";
+                let next = Segment::new(scan.next_epoch()).name;
+                let what = format!("another segment follows it, and is missing or broken: {next}");
                 return Err(refuse(self.disk, &segment.name, scan.good(), what));
             }
             Ok(Ok(Scan { flaw: None, last: Some(last), end, .. })) if last.epoch == self.base => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::block::Kind;
 use super::entry::{Entry, Header};
 use super::segment::{Link, Segment, Unreadable, Walk, refuse};
-use super::writer::{End, Kept};
+use super::writer::End;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::moment::Epoch;
@@ -26,7 +26,7 @@ pub struct Tail {
     /// The checkpoint's epoch.
     pub(super) base: Epoch,
     /// All segments, also those that were not read.
-    pub(super) kept: Vec<Kept>,
+    pub(super) kept: Vec<Segment>,
     /// Those that hold entries behind the checkpoint.
     pub(super) read: Vec<Segment>,
     /// The last entry, and where its segment ends.

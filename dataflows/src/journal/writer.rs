@@ -31,7 +31,7 @@ pub struct Writer {
     /// The segment before the one under way, until it was told.
     predecessor: Option<End>,
     /// The segments that are there, by epoch.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<Segment>,
     is_poisoned: bool,
 }
 
@@ -54,14 +54,6 @@ struct UnderWay {
     file: Option<Box<dyn Append>>,
     /// How many of its bytes are durable.
     sealed: u64,
-}
-
-/// A segment that is there.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    pub(super) segment: Segment,
-    /// Its bytes, if it was read or written.
-    pub(super) bytes: u64,
 }
 
 impl Writer {
@@ -176,7 +168,7 @@ impl Writer {
         if file.is_none() {
             crash::point("journal.before_create");
             *file = Some(self.disk.create(&end.segment.name)?);
-            self.kept.push_back(Kept { segment: end.segment.clone(), bytes: 0 });
+            self.kept.push_back(end.segment.clone());
             self.disk.sync_folder()?;
             crash::point("journal.after_create");
         }
@@ -191,9 +183,6 @@ impl Writer {
         *sealed = end.length;
         self.buffer.clear();
         seal(end, Kind::Seal, file.as_mut())?;
-        if let Some(kept) = self.kept.back_mut() {
-            kept.bytes = end.length;
-        }
         if let Some(mut before) = self.predecessor.take() {
             let mut file = self.disk.reopen(&before.segment.name)?;
             seal(&mut before, Kind::Next, file.as_mut())?;
@@ -211,10 +200,10 @@ impl Writer {
         self.check()?;
         let mut removed = 0;
         while let (Some(oldest), Some(second)) = (self.kept.front(), self.kept.get(1))
-            && second.segment.first <= epoch
+            && second.first <= epoch
         {
             crash::point("journal.before_forget");
-            self.disk.remove(&oldest.segment.name)?;
+            self.disk.remove(&oldest.name)?;
             self.kept.pop_front();
             removed += 1;
         }
@@ -227,12 +216,6 @@ impl Writer {
     /// Counts the bytes that were appended and wait to be written.
     pub fn pending(&self) -> u64 {
         self.buffer.len() as u64
-    }
-
-    /// Counts the bytes of the segments that are there, in so far as they were written by this
-    /// writer or read by the recovery before it.
-    pub fn bytes(&self) -> u64 {
-        self.kept.iter().map(|kept| kept.bytes).sum()
     }
 
     fn check(&self) -> Result<(), Fault> {

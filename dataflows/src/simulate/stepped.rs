@@ -120,10 +120,8 @@ impl Stepped {
         let status = Arc::new(Status::new(plan));
         let (run, keepers) = Run::prepare(plan, options, Some(opened), status, clock)?;
         let Run { shared, resume, again } = run;
-        let Keepers { last, threads: Some(keeping) } = keepers else {
-            return Err(Fault::defect("a stepped run", "it is not durable"));
-        };
-        let Keeping { keeper, orders, checkpointer, parcels, .. } = keeping;
+        let mut keepers = keepers;
+        let last = keepers.last;
         let machines = wire::machines(&shared, &resume)?;
         let mut sources = Vec::new();
         let mut intakes = Vec::new();
@@ -138,11 +136,18 @@ impl Stepped {
         let mut open = |number: usize, plan: &SinkPlan, context: SinkContext| {
             world.sink(number, plan, context)
         };
+        let opened = apply::open(&shared, &resume, last, &mut open)?;
+        if let Err(fault) = keepers.begin(&shared) {
+            apply::give_up(opened);
+            return Err(fault);
+        }
+        let Keepers { threads: Some(keeping), .. } = keepers else {
+            return Err(Fault::defect("a stepped run", "it is not durable"));
+        };
+        let Keeping { keeper, orders, checkpointer, parcels, .. } = keeping;
         let mut sinks = Vec::new();
         let mut outlets = Vec::new();
-        for (number, sink) in
-            apply::open(&shared, &resume, last, &mut open)?.into_iter().enumerate()
-        {
+        for (number, sink) in opened.into_iter().enumerate() {
             let (outlet, receiver) = bounded(OUTLETS);
             outlets.push(outlet);
             sinks.push((Some(Apply::new(shared.clone(), number, sink)), receiver));

@@ -36,7 +36,6 @@ fn an_empty_folder_is_an_empty_journal() {
     writer.append(&entry(1, 10, 0)).unwrap();
     assert_eq!(writer.sync().unwrap(), 1);
     assert_eq!(disk.list().unwrap(), ["00000000000000000001.journal"]);
-    assert!(writer.bytes() > 0);
 }
 
 #[test]
@@ -79,9 +78,7 @@ fn only_whole_segments_before_the_checkpoint_are_forgotten() {
     let mut writer = Writer::behind(shared(&disk), header("ticks", 2), &tail, 9_000);
     let second: u64 = names[1].strip_suffix(".journal").unwrap().parse().unwrap();
     assert_eq!(writer.forget_below(second - 1).unwrap(), 0, "its last entry is not before that");
-    let bytes = writer.bytes();
     assert_eq!(writer.forget_below(second).unwrap(), 1);
-    assert!(writer.bytes() < bytes);
     assert_eq!(disk.list().unwrap(), names[1..]);
     assert_eq!(recovered(&disk, second - 1).unwrap().1, entries[second as usize - 1..]);
     let fault = recovered(&disk, second - 2).unwrap_err().to_string();

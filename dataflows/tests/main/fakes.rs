@@ -214,6 +214,10 @@ macro_rules! source {
                 $bounded
             }
 
+            fn window(&self, config: &Value) -> Option<u64> {
+                config["prefetch"].as_u64()
+            }
+
             fn promise(&self, config: &Value) -> Promise {
                 let promise: fn(&Value) -> Promise = $promise;
                 promise(config)

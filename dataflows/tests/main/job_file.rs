@@ -66,7 +66,7 @@ fn variables_reach_the_configuration_with_the_type_that_it_wants() {
     let plan = good();
     let ticks = &plan.sources[1].config;
     assert_eq!(ticks["url"], format!("amqp://me:{CANARY}@broker/trading"));
-    assert_eq!(ticks["prefetch"], 1000, "a default is typed as if it stood in the file");
+    assert_eq!(ticks["prefetch"], 5000, "a default is typed as if it stood in the file");
     assert_eq!(ticks["password"], "1234567", "a password of digits stays text");
     assert_eq!(plan.written["ticks"]["url"], "${TRADING_AMQP_URL}");
     assert_eq!(plan.sinks[0].config["url"], "sqlite:candles.db");
@@ -139,6 +139,32 @@ fn what_has_no_effect_and_a_test_that_cannot_fail_are_warnings() {
             "job.yaml:8:5: the test `nothing` expects nothing",
         ]
     );
+}
+
+#[test]
+fn a_queue_that_would_stand_still_by_event_time_is_a_warning() {
+    let warnings = |run: &str, source: &str| -> Vec<String> {
+        let text = format!(
+            "job: j\nrun: {{ {run} }}\nsources:\n  q: {{ type: amqp, url: u, exchange: e, {source} }}\n\
+             sinks:\n  c: {{ type: console, input: q }}\n"
+        );
+        checked(&text).unwrap().warnings.iter().map(ToString::to_string).collect()
+    };
+    for ack in ["journal", "checkpoint"] {
+        let found = warnings("clock: event", &format!("prefetch: 500, ack: {ack}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        let is_told = found[0].starts_with("job.yaml:4:3: it is handed 500 messages before");
+        assert!(is_told && found[0].contains("closes at 16384 records"), "{found:?}");
+    }
+    for (run, source) in [
+        ("clock: wall", "prefetch: 500, ack: checkpoint"),
+        ("clock: auto", "prefetch: 500, ack: checkpoint"),
+        ("clock: event, epoch: { records: 500 }", "prefetch: 500, ack: checkpoint"),
+        ("clock: event", "prefetch: 500, ack: receive"),
+        ("clock: event", "ack: checkpoint"),
+    ] {
+        assert_eq!(warnings(run, source), [""; 0], "{run}, {source}");
+    }
 }
 
 #[test]

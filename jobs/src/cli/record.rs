@@ -1,6 +1,7 @@
 //! `tapeflow record`: everything that a job's sources give, kept in a journal of its own.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,9 @@ pub(crate) struct Label {
     /// The ids of the sources, and their types.
     pub(crate) sources: Vec<(String, String)>,
 }
+
+/// The name of `recording.json` until it is whole.
+const TEMPORARY: &str = ".recording.json.tmp";
 
 /// The version of what a recording says of itself.
 const FORMAT: u64 = 1;
@@ -106,7 +110,15 @@ impl Label {
             "sources": sources.collect::<Vec<Value>>(),
         });
         let text = serde_json::to_string_pretty(&value).map_err(|error| refused(&error))?;
-        fs::write(&file, format!("{text}\n")).map_err(|error| refused(&error))
+        // Whole or not there: a recording that was killed can be gone on with.
+        let temporary = folder.join(TEMPORARY);
+        let written = fs::File::create(&temporary).and_then(|mut out| {
+            out.write_all(format!("{text}\n").as_bytes())?;
+            out.sync_all()?;
+            fs::rename(&temporary, &file)?;
+            fs::File::open(folder)?.sync_all()
+        });
+        written.map_err(|error| refused(&error))
     }
 }
 
@@ -142,7 +154,8 @@ impl Record {
                 "{place}: there is no recording to go on with; leave out --continue"
             ))),
             None => {
-                let is_used = fs::read_dir(folder).is_ok_and(|mut e| e.next().is_some());
+                let is_used = fs::read_dir(folder)
+                    .is_ok_and(|mut e| e.any(|e| e.map_or(true, |e| e.file_name() != TEMPORARY)));
                 if is_used {
                     return Err(Failure::Usage(format!(
                         "{place}: a recording goes into a folder of its own; name a new one"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::desk::Desk;
 use crate::parts::{open, open_sink};
-use crate::rabbit::{control, rabbit};
+use crate::rabbit::{evaluate, rabbit};
 
 /// Why the source cannot be opened.
 fn refused(config: &Value) -> String {
@@ -30,17 +30,25 @@ fn a_wrong_password_vhost_or_permission_is_named_with_what_to_do() {
     }));
     assert!(said.contains("the vhost `/not-there` must be there"), "{said}");
 
+    // One user without a vhost, and one who may nothing in his.
     let user = rabbit.name.replace('.', "-");
-    if control(&["add_user", &user, "secret"]).is_none() {
+    let made = evaluate(&format!(
+        "[ok = rabbit_auth_backend_internal:add_user(U, <<\"secret\">>, <<\"test\">>) || U <- \
+         [<<\"{user}-a\">>, <<\"{user}-b\">>]], rabbit_auth_backend_internal:set_permissions(\
+         <<\"{user}-b\">>, <<\"/\">>, <<\"^$\">>, <<\"^$\">>, <<\"^$\">>, <<\"test\">>)."
+    ));
+    if made.is_none() {
         return;
     }
-    let url = format!("amqp://{user}:secret@{place}");
-    let without = refused(&json!({ "url": url, "queue": queue }));
-    control(&["set_permissions", &user, "^$", "^$", "^$"]).unwrap();
-    let may_nothing = refused(&json!({ "url": url, "queue": queue }));
-    let sink = json!({ "url": url, "exchange": rabbit.own("out") });
+    let url = |which: &str| format!("amqp://{user}-{which}:secret@{place}");
+    let without = refused(&json!({ "url": url("a"), "queue": queue }));
+    let may_nothing = refused(&json!({ "url": url("b"), "queue": queue }));
+    let sink = json!({ "url": url("b"), "exchange": rabbit.own("out") });
     let sink = open_sink("faults", &sink, Kind::Ticks, &SeriesTable::new(), None);
-    control(&["delete_user", &user]).unwrap();
+    evaluate(&format!(
+        "[rabbit_auth_backend_internal:delete_user(U, <<\"test\">>) || U <- [<<\"{user}-a\">>, \
+         <<\"{user}-b\">>]]."
+    ));
     assert!(without.contains("have permissions in it"), "{without}");
     assert!(may_nothing.contains(&format!("access to queue '{queue}'")), "{may_nothing}");
     assert!(may_nothing.contains("rabbitmqctl set_permissions"), "{may_nothing}");

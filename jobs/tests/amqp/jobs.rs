@@ -1,5 +1,6 @@
 //! Whole jobs: in by AMQP, out by AMQP, with journal and checkpoints between.
 
+use brokers::amqp::lapin::types::AMQPValue;
 use proto::protobuf::decode_tick;
 
 use crate::desk::Desk;
@@ -119,4 +120,31 @@ fn a_bridge_passes_bytes_on_and_dead_letters_beside_them() {
     assert_eq!(out.routing_key.as_str(), "forex.mt4.EURUSD");
     assert_eq!(out.data, bytes);
     assert_eq!(dead.routing_key.as_str(), "dead.ticks.bad_key");
+}
+
+#[test]
+fn a_job_over_a_stream_that_is_killed_reads_again_what_its_journal_names() {
+    let Some(rabbit) = rabbit() else { return };
+    let (from, queue) = (rabbit.own("in"), rabbit.own("queue"));
+    let url = &rabbit.url;
+    let desk = Desk::new(&format!(
+        "job: stream\nsources:\n  ticks: {{ type: amqp, url: \"{url}\", exchange: {from}, queue: \
+         {queue}, queue_type: stream }}\nsinks:\n  table: {{ type: table, input: ticks, url: \
+         \"sqlite:ticks.db\", table: seen, flush_every: 10ms }}\n"
+    ));
+    rabbit.exchange(&from);
+    let stream = AMQPValue::LongString("stream".into());
+    rabbit.queue(&queue, Some(&from), &[("x-queue-type", stream)]);
+    rabbit.publish(&from, &ticks(0..500));
+    let output = desk.start_with(&[("TAPEFLOW_CRASH", "sink.after_apply:1")]).end();
+    assert!(output.status.code().is_none(), "it did not die: {output:?}");
+    rabbit.publish(&from, &ticks(500..600));
+    let run = desk.start();
+    let begun = std::time::Instant::now();
+    while desk.count("ticks.db") < 600 {
+        assert!(begun.elapsed() < crate::rabbit::PATIENCE, "only {}", desk.count("ticks.db"));
+    }
+    let (report, said) = run.stop();
+    assert_eq!(desk.count("ticks.db"), 600, "{said}");
+    assert!(report["resumed"]["journal"].as_u64() > Some(0), "{report}");
 }

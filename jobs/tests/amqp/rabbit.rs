@@ -1,6 +1,7 @@
 //! A RabbitMQ with exchanges and queues of a test's own.
 
 use std::collections::BTreeMap;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -195,33 +196,75 @@ impl Drop for Rabbit {
     }
 }
 
-/// `rabbitmqctl`, if it is there and answers.
-pub(crate) fn control(arguments: &[&str]) -> Option<String> {
-    let output = std::process::Command::new("rabbitmqctl").arg("-q").args(arguments).output();
+/// Has the broker evaluate Erlang (`rabbitmqctl eval`), if that is there and answers. One call for
+/// all that is to be done: each takes seconds.
+pub(crate) fn evaluate(expressions: &str) -> Option<String> {
+    let output =
+        std::process::Command::new("rabbitmqctl").args(["-q", "eval", expressions]).output();
     match output {
         Ok(output) if output.status.success() => {
             Some(String::from_utf8_lossy(&output.stdout).into_owned())
         }
         other => {
             let is_required = std::env::var_os("TAPEFLOW_REQUIRE_ALL").is_some();
-            assert!(!is_required, "rabbitmqctl {arguments:?}: {other:?}");
-            eprintln!("SKIPPED: rabbitmqctl {arguments:?}: {other:?}");
+            assert!(!is_required, "rabbitmqctl eval {expressions}: {other:?}");
+            eprintln!("SKIPPED: rabbitmqctl eval {expressions}: {other:?}");
             None
         }
     }
 }
 
-/// Closes the connections that are called so, as an operator does; tells whether there was one.
-pub(crate) fn close_connections(called: &str) -> bool {
-    let Some(list) = control(&["list_connections", "pid", "client_properties"]) else {
-        return false;
-    };
-    let mut closed = false;
-    for line in list.lines().filter(|line| line.contains(&format!("\"{called}\""))) {
-        let pid = line.split_whitespace().next().unwrap();
-        closed |= control(&["close_connection", pid, "a test"]).is_some();
+/// Closes the connections that are called so, as an operator does; gives how many, if it could.
+pub(crate) fn close_connections(called: &str) -> Option<usize> {
+    let closed = evaluate(&format!(
+        "length([rabbit_networking:close_connection(P, \"a test\") || P <- \
+         rabbit_networking:connections(), {{_, _, N}} <- [lists:keyfind(<<\"connection_name\">>, 1, \
+         proplists:get_value(client_properties, rabbit_networking:connection_info(P, \
+         [client_properties]), []))], N =:= <<\"{called}\">>])."
+    ))?;
+    Some(closed.trim().parse().unwrap())
+}
+
+/// Passes bytes between clients and the broker, until it is told to cut them off.
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    streams: std::sync::Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    pub(crate) fn new(rabbit: &Rabbit) -> Self {
+        let (user, place) = rabbit.url.rsplit_once('@').unwrap();
+        let (place, vhost) = place.split_once('/').unwrap_or((place, "%2F"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("{user}@{}/{vhost}", listener.local_addr().unwrap());
+        let streams = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let (place, kept) = (place.to_owned(), streams.clone());
+        std::thread::spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                let Ok(server) = TcpStream::connect(&place) else { continue };
+                let copy = |stream: &TcpStream| stream.try_clone().unwrap();
+                kept.lock().unwrap().extend([copy(&client), copy(&server)]);
+                for (mut from, mut to) in
+                    [(copy(&client), copy(&server)), (copy(&server), copy(&client))]
+                {
+                    std::thread::spawn(move || {
+                        std::io::copy(&mut from, &mut to).unwrap_or_default();
+                        to.shutdown(Shutdown::Both).unwrap_or_default();
+                    });
+                }
+            }
+        });
+        Self { url, streams }
     }
-    closed
+
+    /// Cuts every connection off, as a network does: without a word.
+    pub(crate) fn cut(&self) {
+        let streams = std::mem::take(&mut *self.streams.lock().unwrap());
+        assert!(!streams.is_empty(), "nobody is connected");
+        for stream in streams {
+            stream.shutdown(Shutdown::Both).unwrap_or_default();
+        }
+    }
 }
 
 /// A tick in Protobuf, the `number`th of an instrument.

@@ -256,3 +256,45 @@ fn everything_that_a_job_can_say_of_a_queue_is_declared() {
     assert_eq!(rabbit.take(&dropped, 1)[0].routing_key.as_str(), "market.mt4.A.tick");
     assert_eq!(rabbit.waiting(&queue), 2, "mt5 is not bound, and two are kept");
 }
+
+#[test]
+fn an_exchange_can_route_by_headers_and_by_a_hash_of_the_key() {
+    let Some(rabbit) = rabbit() else { return };
+    let (exchange, queue, config_of_headers) = config(
+        &rabbit,
+        json!({
+            "exchange_type": "headers", "binding": "",
+            "binding_headers": { "x-match": "all", "kind": "tick", "level": 1 }
+        }),
+    );
+    let mut reading = open("headers", &config_of_headers, None).unwrap();
+    let mut headers = FieldTable::default();
+    headers.insert("kind".into(), AMQPValue::LongString("tick".into()));
+    let body = tick("mt4", "EURUSD", 1);
+    let some = BasicProperties::default().with_headers(headers.clone());
+    headers.insert("level".into(), AMQPValue::LongLongInt(1));
+    let all = BasicProperties::default().with_headers(headers);
+    rabbit.publish(&exchange, &[("a".to_owned(), some, body.clone())]);
+    rabbit.publish(&exchange, &[("b".to_owned(), all, body.clone())]);
+    reading.until(1, 0, 0);
+    reading.settle();
+    drop(reading);
+    assert_eq!(rabbit.waiting(&queue), 0, "the other one did not fit");
+
+    let (exchange, queue) = (rabbit.own("hashed"), rabbit.own("share"));
+    let settings = json!({
+        "exchange": exchange, "queue": queue, "exchange_type": "x-consistent-hash", "binding": "1"
+    });
+    let (_, _, config_of_hash) = config(&rabbit, settings);
+    match open("hash", &config_of_hash, None) {
+        Err(fault) => {
+            let said = fault.to_string();
+            assert!(said.contains("is a plugin missing"), "{said}");
+            eprintln!("SKIPPED: the plugin rabbitmq_consistent_hash_exchange is not enabled");
+        }
+        Ok(mut reading) => {
+            rabbit.publish_one(&exchange, "any", PROTOBUF, &body);
+            reading.until(1, 0, 0);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! A job file that is changed between two starts.
 
-use crate::world::{World, job, reference, said};
+use crate::world::{World, assert_rows, job, reference, said};
 
 /// A world whose run was killed behind a checkpoint.
 fn killed() -> World {
@@ -52,7 +52,13 @@ fn changes() -> Vec<(&'static str, &'static str, String)> {
 
 #[test]
 fn a_changed_component_is_refused_by_its_name() {
-    let world = killed();
+    let early = World::new(&job());
+    assert!(early.crash(1, "checkpoint.before_snapshot", 1));
+    refuses_changes(&early);
+    refuses_changes(&killed());
+}
+
+fn refuses_changes(world: &World) {
     for (what, component, changed) in changes() {
         world.write(&changed);
         let output = world.run(1, &[]).output().unwrap();
@@ -77,6 +83,44 @@ fn a_component_that_is_reset_starts_without_state_and_the_others_go_on() {
     let (left, expected) = (world.left(), reference());
     assert_eq!(left.tables["ticks"], expected.tables["ticks"], "what did not change");
     assert_ne!(left.tables["candles"], expected.tables["candles"]);
+}
+
+#[test]
+fn before_the_first_checkpoint_a_component_is_reset_as_behind_one() {
+    let world = World::new(&job());
+    assert!(world.crash(1, "checkpoint.before_snapshot", 1));
+    let reset = "lateness: 2s\n    on_change: reset";
+    world.write(&job().replace("lateness: 2s", reset).replace("[1m, 5m, 1h, 1d]", "[1m, 1h, 1d]"));
+    let output = world.run(2, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let said = said(&output);
+    assert!(
+        said.contains("operators.candles is not configured as it was when the job was"),
+        "{said}"
+    );
+    assert_eq!(world.left().tables["ticks"], reference().tables["ticks"], "what did not change");
+}
+
+#[test]
+fn a_component_that_is_killed_before_its_first_checkpoint_is_not_reset_twice() {
+    let world = killed();
+    // Many of its rows have no identity: they would be there twice.
+    let more = "sinks:\n  more: { type: table, input: clean, url: \"sqlite:out/tables.db\", table: more, \
+                batch: 20, on_change: reset }\n";
+    world.write(&job().replace("sinks:\n", more));
+    let undisturbed = world.copied();
+    undisturbed.succeed(1, &[]);
+    for point in ["recovery.before_begin", "recovery.after_begin", "checkpoint.before_snapshot"] {
+        let disturbed = world.copied();
+        assert!(disturbed.crash(2, point, 1), "{point}");
+        let output = disturbed.run(1, &[]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let is_reset = said(&output).contains("sinks.more was not there");
+        assert_eq!(is_reset, point == "recovery.before_begin", "{point}: {}", said(&output));
+        let (left, expected) = (disturbed.left(), undisturbed.left());
+        assert_rows(&left.tables["more"], &expected.tables["more"], point);
+        assert!(left.tables["more"].iter().any(|row| row.contains("Null")), "all have a sequence");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn endless(shared: &Path) -> String {
 }
 
 /// Waits until something holds of the world that a running child changes.
-fn until(child: &mut Child, holds: impl Fn() -> bool) {
+pub(crate) fn until(child: &mut Child, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(child.try_wait().unwrap().is_none(), "it ended too early");

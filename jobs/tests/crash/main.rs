@@ -12,6 +12,10 @@ mod mutations;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod s3;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod standby;

@@ -20,6 +20,8 @@ fn is_of_files(point: &str) -> bool {
 const ONCE: &[&str] = &[
     "recovery.before_start",
     "recovery.after_restore",
+    "recovery.before_begin",
+    "recovery.after_begin",
     "journal.before_create",
     "journal.after_create",
     "file.before_rename",

@@ -89,14 +89,41 @@ pub(crate) fn job() -> String {
 /// A folder of its own, in which the binary is called.
 pub(crate) struct World {
     folder: tempfile::TempDir,
+    /// What the environment says in it.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl World {
     /// A folder with a job file.
     pub(crate) fn new(job: &str) -> Self {
-        let world = Self { folder: folder() };
+        Self::with(job, Vec::new())
+    }
+
+    /// A folder with a job file, and an environment.
+    pub(crate) fn with(job: &str, variables: Vec<(&'static str, String)>) -> Self {
+        let world = Self { folder: folder(), variables };
         world.write(job);
         world
+    }
+
+    /// Another folder with the same files.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self { folder: folder(), variables: self.variables.clone() };
+        for (name, bytes) in files(self.path()) {
+            let path = copy.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        copy
+    }
+
+    /// The binary, called in it.
+    pub(crate) fn call(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tapeflow"));
+        command.current_dir(self.path()).args(arguments);
+        command.env_remove("TAPEFLOW_LOG").env_remove("TAPEFLOW_CRASH");
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        command
     }
 
     /// Writes the job file anew.
@@ -117,11 +144,7 @@ impl World {
 
     /// The same, with a summary for people.
     pub(crate) fn run_and_tell(&self, workers: usize) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tapeflow"));
-        command.current_dir(self.path());
-        command.args(["run", "job.yaml", "--workers", &workers.to_string()]);
-        command.env_remove("TAPEFLOW_LOG").env_remove("TAPEFLOW_CRASH");
-        command
+        self.call(&["run", "job.yaml", "--workers", &workers.to_string()])
     }
 
     /// Runs to the end and wants success; gives the summary.

@@ -4,4 +4,8 @@
 //! `pika`, `paho-mqtt`, `protobuf` and `duckdb`; without them it is skipped, and says so.
 
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod real_ticks;
+#[cfg(test)]
+mod support;

@@ -15,7 +15,7 @@ use super::Config;
 use super::encode::Encoder;
 
 /// So long a run that is to end waits for a broker that does not take what is left.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The running sink.
 pub(super) struct AmqpSink {

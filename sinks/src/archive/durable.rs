@@ -4,7 +4,7 @@
 //! A row that comes again after a crash is known by its partition and epoch: what came up to the
 //! epoch at which the partition was published last is in the partition's file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::files;
 use super::ledger::{self, Ledger};
 use super::partition::{Number, Partition};
 use super::publish::Publication;
-use super::spool::{Listed, Published, Spool};
+use super::spool::{Kept, Listed, Published, Spool};
 use super::stored::Stored;
 
 /// What a checkpoint holds of the sink.
@@ -31,9 +31,21 @@ struct Saved {
     spool: Vec<Listed>,
     /// Partitions that are not published yet: place and due.
     open: Vec<(String, i64)>,
+    /// The checkpoints up to this one that a run can go on from. Version 1 did not have them.
+    kept: Kept,
 }
 
-const SAVED_VERSION: u8 = 1;
+const SAVED_VERSION: u8 = 2;
+
+/// What version 1 held.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedOnce {
+    version: u8,
+    epoch: Epoch,
+    clock: i64,
+    spool: Vec<Listed>,
+    open: Vec<(String, i64)>,
+}
 
 /// What the checkpoint says of the rows in the spool.
 #[derive(Debug)]
@@ -88,15 +100,19 @@ impl<R: Stored> Progress<R> {
         files::make_folder(&there)?;
         ledger.write(&there)?;
         files::sync_folders(std::iter::once(there.as_path()), root)?;
-        let (spool, restored) = match saved {
-            None => (Vec::new(), Restored { clock: EventTime::MIN, open: BTreeMap::new() }),
+        let from_nothing = || Kept::from([(base, BTreeSet::new())]);
+        let (spool, kept, restored) = match saved {
+            None => {
+                let restored = Restored { clock: EventTime::MIN, open: BTreeMap::new() };
+                (Vec::new(), from_nothing(), restored)
+            }
             Some(saved) => {
                 let open = saved.open.into_iter().map(|(place, due)| (place.into(), due));
                 let clock = EventTime::from_ns(saved.clock);
-                (saved.spool, Restored { clock, open: open.collect() })
+                (saved.spool, saved.kept, Restored { clock, open: open.collect() })
             }
         };
-        let spool = Spool::open(there, durable.generation, base, spool)?;
+        let spool = Spool::open(there, durable.generation, spool, kept)?;
         let published = ledger.published.into_iter().map(|(place, epoch)| (place.into(), epoch));
         let progress = Self {
             generation: durable.generation,
@@ -183,15 +199,29 @@ impl<R: Stored> Progress<R> {
         self.published.retain(|place, epoch| *epoch >= oldest || spooled.holds(place));
         let open = open.iter().filter(|partition| !partition.is_empty());
         let open = open.map(|partition| (partition.place.display().to_string(), partition.due));
-        let saved =
-            Saved { version: SAVED_VERSION, epoch, clock: clock.ns(), spool, open: open.collect() };
+        let saved = Saved {
+            version: SAVED_VERSION,
+            epoch,
+            clock: clock.ns(),
+            spool,
+            open: open.collect(),
+            kept: self.spool.kept().clone(),
+        };
         postcard::to_allocvec(&saved).map_err(|error| Fault::defect("sinks::archive", error))
     }
 }
 
 fn restore(id: &str, bytes: &[u8]) -> Result<Saved, Fault> {
-    let saved = postcard::from_bytes::<Saved>(bytes).ok();
-    saved.filter(|saved| saved.version == SAVED_VERSION).ok_or_else(|| {
+    let saved = match bytes.first() {
+        Some(1) => postcard::from_bytes::<SavedOnce>(bytes).ok().map(|saved| {
+            let SavedOnce { version, epoch, clock, spool, open } = saved;
+            let names = spool.iter().map(|file| file.name.clone()).collect();
+            Saved { version, epoch, clock, spool, open, kept: Kept::from([(epoch, names)]) }
+        }),
+        Some(&SAVED_VERSION) => postcard::from_bytes::<Saved>(bytes).ok(),
+        _ => None,
+    };
+    saved.ok_or_else(|| {
         Fault::stop(
             format!("sinks.{id}"),
             "the checkpoint does not hold what this tapeflow's archives write; use the tapeflow \

@@ -26,7 +26,7 @@ use super::stored::Stored;
 /// A file of the spool as a checkpoint lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listed {
-    name: String,
+    pub(super) name: String,
     bytes: u64,
 }
 
@@ -44,9 +44,14 @@ pub(super) struct Spool<R> {
     /// Rows that do not fill a block yet, and the places of their partitions.
     rows: Vec<R>,
     places: BTreeSet<Arc<Path>>,
-    /// The files that the last checkpoints list.
-    kept: VecDeque<(Epoch, BTreeSet<String>)>,
+    /// The files that the last checkpoints list, also those of starts before.
+    kept: Kept,
+    /// Files that only checkpoints before the one that the run went on from list.
+    older: BTreeSet<String>,
 }
+
+/// By checkpoint, oldest first: the files that it lists.
+pub(super) type Kept = VecDeque<(Epoch, BTreeSet<String>)>;
 
 #[derive(Debug)]
 struct Spooled {
@@ -77,24 +82,28 @@ const HEAD: usize = 16;
 const ENDING: &str = ".spool";
 
 impl<R: Stored> Spool<R> {
-    /// Opens the spool behind a checkpoint at `epoch` that lists `listed`, and removes all other
-    /// files. Nothing is read yet.
+    /// Opens the spool behind a checkpoint that lists `listed`, the last one in `kept`, and removes
+    /// all files that are not in there. Nothing is read yet.
     pub(super) fn open(
         folder: PathBuf,
         generation: Generation,
-        epoch: Epoch,
         listed: Vec<Listed>,
+        kept: Kept,
     ) -> Result<Self, Fault> {
         files::make_folder(&folder)?;
         let names: BTreeSet<String> = listed.iter().map(|file| file.name.clone()).collect();
-        let mut next = 0;
+        let (mut next, mut older) = (0, BTreeSet::new());
         let entries = fs::read_dir(&folder).map_err(|error| Fault::file(&folder, error))?;
         for entry in entries {
             let entry = entry.map_err(|error| Fault::file(&folder, error))?;
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| name.ends_with(ENDING)) else { continue };
-            if names.contains(name) {
+            let is_listed = names.contains(name);
+            if is_listed || kept.iter().any(|(_, names)| names.contains(name)) {
                 next = next.max(number(name, generation).map_or(0, |number| number + 1));
+                if !is_listed {
+                    older.insert(name.to_owned());
+                }
             } else {
                 files::remove(&entry.path())?;
             }
@@ -113,8 +122,14 @@ impl<R: Stored> Spool<R> {
             out: None,
             rows: Vec::new(),
             places: BTreeSet::new(),
-            kept: VecDeque::from([(epoch, names)]),
+            kept,
+            older,
         })
+    }
+
+    /// The checkpoints that a run can go on from, and the files that they list.
+    pub(super) const fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// The oldest checkpoint that a run can go on from.
@@ -232,7 +247,12 @@ impl<R: Stored> Spool<R> {
         if self.files.last().map(|file| &file.name) != last.as_ref() {
             self.out = None;
         }
-        gone.iter().try_for_each(|file| files::remove(&self.folder.join(&file.name)))
+        let is_kept = |name: &String| kept.iter().any(|(_, names)| names.contains(name));
+        let (stay, older): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.older).into_iter().partition(is_kept);
+        self.older = stay;
+        let mut gone = gone.iter().map(|file| &file.name).chain(&older);
+        gone.try_for_each(|name| files::remove(&self.folder.join(name)))
     }
 
     /// Tells whether a checkpoint lists rows of the partition at `place`.

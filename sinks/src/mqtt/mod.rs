@@ -4,8 +4,9 @@ mod encode;
 mod sink;
 mod state;
 
-use brokers::mqtt::config::{Client, Parts, Protocol, Texts, Tls, Will};
-use brokers::topic::{self, Template};
+use brokers::mqtt::config::{Client, Parts, Protocol, Texts, Will};
+use brokers::tls::TlsConfig;
+use brokers::topic::Template;
 use dataflows::component::sink::{Guarantee, Sink, SinkContext, SinkDefinition};
 use dataflows::component::{Definition, check_config, read_config};
 use dataflows::duration::Duration;
@@ -66,9 +67,9 @@ pub struct Config {
     /// The version of the protocol.
     #[serde(default)]
     pub protocol: Protocol,
-    /// Encryption.
+    /// TLS of `mqtts://` and `wss://`.
     #[serde(default)]
-    pub tls: Option<Tls>,
+    pub tls: TlsConfig,
     /// What the broker publishes when this job is gone without a farewell.
     #[serde(default)]
     pub will: Option<Will>,
@@ -139,7 +140,7 @@ impl Definition for Mqtt {
         let mut found = check_config::<Config>(config);
         let Ok(config) = Config::deserialize(config) else { return found };
         found.extend(parts(&config).check());
-        if let Err(message) = Template::compile(&config.topic, topic::MQTT, FIELDS) {
+        if let Err(message) = Template::compile(&config.topic, FIELDS) {
             found.push(("topic".to_owned(), message));
         }
         if config.max_age.is_some_and(Duration::is_zero) {
@@ -151,7 +152,7 @@ impl Definition for Mqtt {
     fn check_input(&self, config: &Value, kind: Kind) -> Vec<(String, String)> {
         let Ok(config) = Config::deserialize(config) else { return Vec::new() };
         let mut found = Vec::new();
-        if let Ok(template) = Template::compile(&config.topic, topic::MQTT, FIELDS) {
+        if let Ok(template) = Template::compile(&config.topic, FIELDS) {
             let has = fields(kind);
             for (number, name) in FIELDS.iter().enumerate() {
                 if template.has(number) && !has.contains(&number) {
@@ -176,12 +177,7 @@ impl Definition for Mqtt {
 }
 
 fn parts(config: &Config) -> Parts<'_> {
-    Parts {
-        url: &config.url,
-        tls: config.tls.as_ref(),
-        will: config.will.as_ref(),
-        client: &config.client,
-    }
+    Parts { url: &config.url, tls: &config.tls, will: config.will.as_ref(), client: &config.client }
 }
 
 impl SinkDefinition for Mqtt {
@@ -238,10 +234,10 @@ mod tests {
             [
                 "url[1]",
                 "tls",
-                "tls",
                 "will.topic",
                 "client.id",
                 "client.keep_alive",
+                "tls.certificate",
                 "topic",
                 "max_age"
             ]

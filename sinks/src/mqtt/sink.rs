@@ -3,7 +3,7 @@
 use brokers::mqtt::message::Message;
 use brokers::mqtt::options::Settings;
 use brokers::mqtt::publisher::{Manner, Publisher, Retained};
-use brokers::topic::{self, Template};
+use brokers::topic::Template;
 use dataflows::clock;
 use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport, Stop};
 use dataflows::fault::Fault;
@@ -34,7 +34,7 @@ pub(super) struct MqttSink {
 impl MqttSink {
     pub(super) fn open(config: Config, context: SinkContext) -> Result<Self, Fault> {
         let place = format!("sinks.{}", context.id);
-        let template = Template::compile(&config.topic, topic::MQTT, FIELDS)
+        let template = Template::compile(&config.topic, FIELDS)
             .map_err(|message| Fault::job(format!("{place}.topic"), message))?;
         let restored = context.durable.as_ref().and_then(|durable| durable.restored.as_ref());
         let retained = match restored {
@@ -48,10 +48,11 @@ impl MqttSink {
             root: &context.root,
             url: &config.url,
             protocol: config.protocol,
-            tls: config.tls.as_ref(),
+            tls: &config.tls,
             will: config.will.as_ref(),
             client: &config.client,
             qos: config.qos,
+            health: context.health.clone(),
         };
         let Config { qos, retain, properties, .. } = config;
         let manner = Manner { qos, retain, properties };

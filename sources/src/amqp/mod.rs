@@ -78,6 +78,10 @@ impl SourceDefinition for Amqp {
         false
     }
 
+    fn window(&self, config: &Value) -> Option<u64> {
+        Config::deserialize(config).ok().map(|config| u64::from(config.prefetch))
+    }
+
     fn promise(&self, config: &Value) -> Promise {
         let is_stream = is(config, |config| config.queue_type == QueueType::Stream);
         if is_stream { Promise::Replays } else { Promise::Redelivers }

@@ -1,11 +1,14 @@
-//! `tapeflow checkpoint verify`: reads everything that a start would need, and changes nothing.
+//! `tapeflow checkpoint verify`: reads everything that a start would need, and what it would pass
+//! over; changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dataflows::checkpoint::log::Log;
 use dataflows::checkpoint::read::load;
 use dataflows::disk::{Disk, Folder};
 use dataflows::fault::Fault;
-use dataflows::journal::look;
+use dataflows::journal::{Tail, look, look_whole, missing};
 use serde_json::json;
 
 use super::{Kept, json as write_json};
@@ -19,7 +22,7 @@ struct Verdict {
     checkpoints: usize,
     entries: u64,
     damaged: Vec<String>,
-    /// What a crash leaves, and the next start mends.
+    /// What a crash leaves, and the next start or checkpoint mends.
     notes: Vec<String>,
 }
 
@@ -28,20 +31,36 @@ pub(super) fn verify(kept: &Kept, output: Output, session: &Session) -> Result<(
     let log = kept.log()?;
     verdict.damaged.extend(log.broken().map(|(_, why)| why.to_owned()));
     let mut good = Vec::new();
+    let mut named = BTreeSet::new();
     for (_, epoch, name, sum) in log.checkpoints() {
         let loaded = load(kept.store.as_ref(), log.job(), epoch, name, sum);
         verdict.checkpoints += 1;
+        named.insert(name.to_owned());
         match loaded.map_err(|fault| kept.failed(&fault))? {
-            Ok(_) => good.push(epoch),
+            Ok(restored) => {
+                named.extend(restored.manifest.pieces().map(|piece| piece.object.clone()));
+                good.push(epoch);
+            }
             Err(why) => verdict.damaged.push(why),
         }
     }
     // From the newest one a start goes on; the older ones, if that is damaged one day.
     let newest = good.first().copied().unwrap_or(0);
     let oldest = good.last().copied().unwrap_or(0);
-    verdict.journal(kept, newest)?;
+    verdict.journal(kept, |disk| look(disk, &kept.plan.name, newest))?;
+    let known = log.segment(newest.saturating_add(1));
+    let folder = kept.folder.join("journal");
+    if folder.is_dir() {
+        let disk = Folder::open(&folder).map_err(|fault| kept.failed(&fault))?;
+        let gone = missing(&disk, newest, known).map_err(|fault| kept.failed(&fault))?;
+        verdict.damaged.extend(gone);
+    }
     if oldest != newest {
-        verdict.journal(kept, oldest)?;
+        verdict.journal(kept, |disk| look(disk, &kept.plan.name, oldest))?;
+    }
+    verdict.journal(kept, |disk| look_whole(disk, &kept.plan.name))?;
+    if verdict.damaged.is_empty() {
+        verdict.unnamed(kept, &log, &named)?;
     }
     let secrets = &kept.plan.secrets;
     let mut seen = Vec::new();
@@ -56,8 +75,29 @@ pub(super) fn verify(kept: &Kept, output: Output, session: &Session) -> Result<(
 }
 
 impl Verdict {
-    /// Reads the journal behind the checkpoint of `base`.
-    fn journal(&mut self, kept: &Kept, base: u64) -> Result<(), Failure> {
+    /// Names the objects that no checkpoint needs.
+    fn unnamed(&mut self, kept: &Kept, log: &Log, named: &BTreeSet<String>) -> Result<(), Failure> {
+        let place = |name: &str| kept.store.place(name);
+        for folder in ["manifests", "packs"] {
+            let names = kept.store.list(folder).map_err(|fault| kept.failed(&fault))?;
+            for name in names.into_iter().filter(|name| !named.contains(name)) {
+                self.notes.push(format!(
+                    "{}: no checkpoint names it: a crash came before its record, or {} is gone; \
+                     the next checkpoint removes it",
+                    place(&name),
+                    place(&Log::name_of(log.next()))
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the journal, or a part of it.
+    fn journal(
+        &mut self,
+        kept: &Kept,
+        look: impl Fn(&Arc<dyn Disk>) -> Result<Tail, Fault>,
+    ) -> Result<(), Failure> {
         let folder = kept.folder.join("journal");
         if !folder.is_dir() {
             self.damaged.push(format!("{}: the journal is missing", folder.display()));
@@ -65,16 +105,22 @@ impl Verdict {
         }
         let disk: Arc<dyn Disk> =
             Arc::new(Folder::open(&folder).map_err(|fault| kept.failed(&fault))?);
-        let tail = match look(&disk, &kept.plan.name, base) {
+        let tail = match look(&disk) {
             Ok(tail) => tail,
             Err(fault) => {
                 self.damaged.push(fault.to_string());
                 return Ok(());
             }
         };
-        let notes = if tail.is_short { &mut self.damaged } else { &mut self.notes };
-        notes.extend(tail.warnings.iter().cloned());
-        self.notes.dedup();
+        if tail.is_short {
+            self.damaged.extend(tail.warnings.iter().cloned());
+        }
+        for warning in tail.warnings.iter().filter(|_| !tail.is_short) {
+            let note = format!("{warning} (by the next start; nothing was changed now)");
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         let mut entries = 0;
         for entry in tail.entries() {
             match entry {
@@ -93,7 +139,7 @@ impl Verdict {
         let Self { checkpoints, entries, damaged, notes } = self;
         for note in notes {
             let note = kept.plan.secrets.redact(note);
-            session.say(&format!("{note} (by the next start; nothing was changed now)"));
+            session.say(&note);
         }
         let checkpoints_read = if *checkpoints == 1 { "checkpoint" } else { "checkpoints" };
         let epochs = if *entries == 1 { "epoch" } else { "epochs" };
