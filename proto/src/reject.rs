@@ -30,8 +30,8 @@ pub struct Reject {
 /// again.
 pub const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
-/// How much is kept of one that still stands in a file, or is one of very many: enough to see what
-/// it is.
+/// How much is kept of one that still stands in a file, is one of very many, or is not sent again:
+/// enough to see what it is.
 pub const EXCERPT_BYTES_MAX: usize = 4_096;
 
 impl Reject {

@@ -13,7 +13,7 @@ use proto::event_time::EventTime;
 use proto::payload::Payload;
 use proto::protobuf::TickBatch;
 use proto::record::{MESSAGE_BYTES_MAX, RecordError};
-use proto::reject::{PAYLOAD_BYTES_MAX, Reject};
+use proto::reject::{EXCERPT_BYTES_MAX, Reject};
 use proto::series::{NameError, SeriesId, SeriesTable};
 use proto::tick::Tick;
 use proto::tick_message::TickRef;
@@ -272,7 +272,7 @@ impl Decoder {
             place: Some(format!("topic {}", shown(&message.topic))),
             clock: EventTime::default(),
             tick: None,
-            payload: bytes.get(..PAYLOAD_BYTES_MAX).unwrap_or(bytes).to_vec(),
+            payload: bytes.get(..EXCERPT_BYTES_MAX).unwrap_or(bytes).to_vec(),
         }
     }
 }
