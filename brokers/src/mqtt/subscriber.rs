@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dataflows::fault::Fault;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::mqtt::connection::{Connection, Duty};
@@ -25,6 +26,15 @@ use crate::runtime;
 /// How many messages are read ahead at least.
 const AHEAD: usize = 4_096;
 
+/// How much may be read ahead, in KiB; a message of any size counts as one at least.
+const AHEAD_KIB: u32 = 64 << 10;
+
+/// What a message takes of that.
+fn size(message: &Received) -> u32 {
+    let kib = message.payload.len().saturating_add(message.topic.len()) >> 10;
+    u32::try_from(kib).unwrap_or(u32::MAX).saturating_add(1).min(AHEAD_KIB)
+}
+
 /// A connection with subscriptions.
 #[derive(Debug)]
 pub struct Subscriber {
@@ -33,9 +43,11 @@ pub struct Subscriber {
     connection: Option<Connection>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// What is left to be read ahead, in KiB.
+    room: Semaphore,
     dropped: AtomicU64,
 }
 
@@ -76,7 +88,11 @@ impl Subscriber {
         let options = Arc::new(Options::new(settings, Use::Subscribe)?);
         let ahead = usize::from(settings.client.in_flight).max(AHEAD);
         let (sender, messages) = mpsc::channel(ahead);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            room: Semaphore::new(AHEAD_KIB as usize),
+            dropped: AtomicU64::new(0),
+        });
         let keep_alive: Duration = settings.client.keep_alive.into();
         let duty = Subscribing {
             shared: shared.clone(),
@@ -152,6 +168,7 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         // Whoever waits for room must see that there will be none.
         self.messages.close();
+        self.shared.room.close();
         if let Some(connection) = self.connection.take() {
             connection.finish();
         }
@@ -180,31 +197,40 @@ struct Subscribing {
 impl Subscribing {
     /// Puts a message into the queue, or drops it.
     async fn put(&mut self, message: Received) {
-        let message = match self.to.try_send(message) {
-            Ok(()) => {
-                self.is_patient = true;
-                return;
+        // What must be acknowledged is never dropped, and the broker keeps it within bounds.
+        let is_patient = self.is_patient || message.qos > 0;
+        let patience = if message.qos > 0 { Duration::MAX } else { self.patience };
+        let qos = message.qos;
+        let is_put = match self.try_put(message) {
+            None => true,
+            Some(message) if is_patient => {
+                let put = put(&self.shared.room, &self.to, message);
+                timeout(patience, put).await.is_ok()
             }
-            Err(mpsc::error::TrySendError::Full(message)) => message,
-            Err(mpsc::error::TrySendError::Closed(_)) => return,
+            Some(_) => false,
         };
-        if message.qos > 0 {
-            // The broker has sent more than it was told to: nothing of this may be dropped.
-            if self.to.send(message).await.is_err() {
-                tracing::debug!("nobody takes messages any more");
-            }
-            return;
-        }
-        let to = self.to.clone();
-        if self.is_patient && timeout(self.patience, to.send(message)).await.is_ok() {
+        if is_put {
+            self.is_patient = true;
             return;
         }
         if self.is_patient {
             self.is_patient = false;
-            let topic = &self.topics;
-            tracing::warn!(?topic, "nobody takes messages: the newest are dropped");
+            tracing::warn!(topics = ?self.topics, qos, "nobody takes messages: the newest are dropped");
         }
         self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Puts a message into the queue; gives it back if there is no room.
+    fn try_put(&self, message: Received) -> Option<Received> {
+        let Ok(room) = self.shared.room.try_acquire_many(size(&message)) else {
+            return Some(message);
+        };
+        match self.to.try_send(message) {
+            Ok(()) => room.forget(),
+            Err(TrySendError::Full(message)) => return Some(message),
+            Err(TrySendError::Closed(_)) => {} // nobody wants it any more
+        }
+        None
     }
 
     fn check(&self, answers: Vec<Result<u8, Loss>>) -> Result<(), Loss> {
@@ -223,6 +249,14 @@ impl Subscribing {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits for room, and puts a message into the queue.
+async fn put(room: &Semaphore, to: &mpsc::Sender<Received>, message: Received) {
+    let Ok(permit) = room.acquire_many(size(&message)).await else { return };
+    if to.send(message).await.is_ok() {
+        permit.forget();
     }
 }
 
