@@ -97,16 +97,19 @@ def wait_for_queues(settings):
                     connection.close()
 
 
+def waiting(settings):
+    """How many messages wait in the queues; those that a job has and did not acknowledge do not."""
+    connection, channel = connect(settings)
+    declared = [channel.queue_declare(q, passive=True) for q in settings["queues"]]
+    connection.close()
+    return sum(found.method.message_count for found in declared)
+
+
 def wait_until_empty(settings):
     until = time.monotonic() + PATIENCE
-    waiting = 1
-    while waiting:
+    while waiting(settings):
         assert time.monotonic() < until, "the queues do not get empty"
         time.sleep(0.1)
-        connection, channel = connect(settings)
-        declared = [channel.queue_declare(q, passive=True) for q in settings["queues"]]
-        waiting = sum(found.method.message_count for found in declared)
-        connection.close()
 
 
 class Publisher:
@@ -227,10 +230,12 @@ def main():
              missing=sum(missing.values()), extra=sum(extra.values()), last=len(subscriber.last))
     else:
         tell(what="published", sent=total, seconds=round(took, 1))
-        sys.stdin.readline()
-        wait_until_empty(settings)
-        tell(what="empty")
-    sys.stdin.readline()
+    for line in sys.stdin:
+        if line == "compare\n":
+            break
+        if line == "empty\n":
+            wait_until_empty(settings)
+        tell(waiting=waiting(settings))
     compare(settings, sources)
     connection, channel = connect(settings)
     for queue in settings["queues"]:

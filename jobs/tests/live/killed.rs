@@ -39,11 +39,7 @@ fn whatever_is_killed_the_candles_are_the_publishers_bars_and_the_archive_is_the
         running[at] = platform.start(JOBS[at], [1, 2, 4][chance.below(3) as usize]);
     }
     assert_eq!(client.next()["what"], "published");
-    client.go_on();
-    assert_eq!(client.next()["what"], "empty");
-    for (job, child) in JOBS.iter().zip(running) {
-        platform.stop(job, child);
-    }
+    client.drain(&platform, running);
     platform.hand_over_candles();
     client.compare();
 }

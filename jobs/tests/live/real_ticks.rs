@@ -14,9 +14,7 @@ fn candles_are_the_publishers_bars_payloads_pass_untouched_and_the_archive_is_th
     let running: Vec<Child> = JOBS.iter().map(|job| platform.start(job, 1)).collect();
     let mut client = platform.client(number("TAPEFLOW_LIVE_TICKS", 20_000), true);
     let bridge = client.next();
-    for (job, child) in JOBS.iter().zip(running) {
-        platform.stop(job, child);
-    }
+    client.drain(&platform, running);
     platform.hand_over_candles();
     client.compare();
     let said = platform.said("bridge");

@@ -182,14 +182,30 @@ impl Client {
         serde_json::from_str(&line).unwrap()
     }
 
-    /// Lets it go on.
-    pub(crate) fn go_on(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    fn say(&mut self, word: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(format!("{word}\n").as_bytes()).unwrap();
+    }
+
+    /// Waits until no message waits in a queue, then ends the jobs; what they had been handed and had
+    /// not taken in yet waits again then, and they are started again for it.
+    pub(crate) fn drain(&mut self, platform: &Platform, mut running: Vec<Child>) {
+        loop {
+            self.say("empty");
+            self.next();
+            for (job, child) in platform.jobs.iter().zip(running) {
+                platform.stop(job, child);
+            }
+            self.say("left");
+            if self.next()["waiting"] == 0 {
+                return;
+            }
+            running = platform.jobs.iter().map(|job| platform.start(job, 1)).collect();
+        }
     }
 
     /// Lets it compare: candles are the publishers' bars, the archive is the input.
     pub(crate) fn compare(mut self) {
-        self.go_on();
+        self.say("compare");
         let results: Vec<Value> = (0..4).map(|_| self.next()).collect();
         assert!(self.child.wait().unwrap().success());
         for result in results {
