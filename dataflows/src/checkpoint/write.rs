@@ -12,6 +12,7 @@ use crate::checkpoint::manifest::{
     BUNDLE_GROUPS, Bundle, Hex, Manifest, OperatorState, Owners, Piece, SinkState, SourceState,
     checksum,
 };
+use crate::checkpoint::prune::{Pruned, prune};
 use crate::component::sink::Generation;
 use crate::crash;
 use crate::fault::Fault;
@@ -76,9 +77,12 @@ impl Writer {
         Self { store, log, job, generation, owners, known: BTreeMap::new() }
     }
 
-    /// The log, for pruning.
-    pub fn log_mut(&mut self) -> &mut Log {
-        &mut self.log
+    /// Removes what is not needed when the newest `keep` checkpoints are kept; see [`prune`].
+    ///
+    /// # Errors
+    /// As those of [`prune`].
+    pub fn prune(&mut self, keep: usize) -> Result<Pruned, Fault> {
+        prune(self.store.as_ref(), &mut self.log, self.generation, keep, false)
     }
 
     /// Says that the start has begun: from now on its sinks may be handed epochs. `runs` tells

@@ -6,14 +6,12 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Receiver;
 
 use crate::checkpoint::gather::{Gather, Part, Whole};
-use crate::checkpoint::prune::prune;
 use crate::checkpoint::write::Writer;
 use crate::driver::journaling::Order;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
 use crate::job::promise::Ack;
 use crate::moment::Epoch;
-use crate::store::Store;
 
 /// What the checkpoints' thread is told.
 #[derive(Debug)]
@@ -29,15 +27,14 @@ pub(crate) enum Parcel {
 pub(crate) struct Checkpointer {
     gather: Gather,
     writer: Writer,
-    store: Arc<dyn Store>,
     keep: usize,
     /// Whole, but not written yet.
     whole: Vec<Whole>,
 }
 
 impl Checkpointer {
-    pub(crate) fn new(gather: Gather, writer: Writer, store: Arc<dyn Store>, keep: usize) -> Self {
-        Self { gather, writer, store, keep, whole: Vec::new() }
+    pub(crate) fn new(gather: Gather, writer: Writer, keep: usize) -> Self {
+        Self { gather, writer, keep, whole: Vec::new() }
     }
 
     /// Says that the start has begun; see [`Writer::begin`].
@@ -67,7 +64,7 @@ impl Checkpointer {
             shared.status.count_checkpoint(manifest.bytes(), shared.clock.wall(), took);
             durability.checkpointed.set(whole.epoch);
             shared.settle.release(Ack::Checkpoint, whole.epoch);
-            let pruned = prune(self.store.as_ref(), self.writer.log_mut(), self.keep, false)?;
+            let pruned = self.writer.prune(self.keep)?;
             if let Some(oldest) = pruned.kept.last().filter(|_| !durability.keeps_all) {
                 // A journal that has ended needs to forget nothing.
                 drop(durability.orders.send(Order::Forget(oldest + 1)));

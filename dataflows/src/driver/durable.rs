@@ -179,7 +179,6 @@ pub(crate) struct Opened {
     pub(crate) tail: Tail,
     pub(crate) journal: journal::Writer,
     pub(crate) checkpoints: Writer,
-    pub(crate) store: Arc<dyn Store>,
     pub(crate) request: Option<PathBuf>,
     /// Kept until the run has ended.
     pub(crate) lock: Option<Arc<File>>,
@@ -232,12 +231,12 @@ pub(crate) fn open(
         sources: plan.sources.iter().map(|source| source.id.clone()).collect(),
     };
     let journal = journal::Writer::behind(disk, header, &tail, plan.state.segment_bytes);
-    let mut checkpoints = Writer::new(store.clone(), log, plan.name.clone(), generation, owners);
+    let mut checkpoints = Writer::new(store, log, plan.name.clone(), generation, owners);
     if let Some(manifest) = &manifest {
         checkpoints.know(manifest);
     }
     crash::point("recovery.after_restore");
-    Ok(Opened { generation, resume, tail, journal, checkpoints, store, request, lock })
+    Ok(Opened { generation, resume, tail, journal, checkpoints, request, lock })
 }
 
 /// Finds the newest checkpoint that is good; what is damaged is named.

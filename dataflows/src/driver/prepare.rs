@@ -95,7 +95,7 @@ impl Run {
         let again = Again::new(opened.tail.entries(), last);
         let gather = Gather::new(running(plan), plan.run.workers, plan.sinks.len());
         let keep = plan.state.checkpoints_kept;
-        let checkpointer = Checkpointer::new(gather, opened.checkpoints, opened.store, keep);
+        let checkpointer = Checkpointer::new(gather, opened.checkpoints, keep);
         let keeper = Keeper::new(opened.journal);
         shared.durability = Some(durability);
         let run = Self { shared: Arc::new(shared), resume: opened.resume, again: Some(again) };

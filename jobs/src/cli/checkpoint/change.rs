@@ -72,7 +72,8 @@ pub(super) fn gc(kept: &Kept, keep: usize, dry: bool, output: Output) -> Result<
     let failed = |fault| kept.failed(&fault);
     let held = if dry { None } else { Some(lock(&kept.folder, &kept.plan.name).map_err(failed)?) };
     let mut log = kept.log()?;
-    let pruned = prune(kept.store.as_ref(), &mut log, keep, dry).map_err(failed)?;
+    let generation = log.generation();
+    let pruned = prune(kept.store.as_ref(), &mut log, generation, keep, dry).map_err(failed)?;
     drop(held);
     if output == Output::Json {
         return write_json(&json!({
