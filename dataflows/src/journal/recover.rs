@@ -240,7 +240,7 @@ impl Recovery<'_> {
         }
         let what = match first.checked_sub(1) {
             Some(last) if first > expected => {
-                let gone = Segment::new(expected).name;
+                let gone = self.disk.place(&Segment::new(expected).name);
                 format!("epochs {expected} to {last} are missing between it and {next}: {gone}")
             }
             _ if first < expected => {
@@ -277,7 +277,7 @@ impl Recovery<'_> {
                 return Err(refuse(self.disk, name, good, what));
             }
             if scan.has_next {
-                let next = Segment::new(scan.next_epoch()).name;
+                let next = self.disk.place(&Segment::new(scan.next_epoch()).name);
                 let what = format!("another segment follows it, and is missing: {next}");
                 return Err(refuse(self.disk, name, good, what));
             }
@@ -312,7 +312,7 @@ impl Recovery<'_> {
         let bytes = self.disk.read(&segment.name)?;
         let what = match self.scan(bytes, segment) {
             Ok(Ok(scan)) if scan.has_next => {
-                let next = Segment::new(scan.next_epoch()).name;
+                let next = self.disk.place(&Segment::new(scan.next_epoch()).name);
                 let what = format!("another segment follows it, and is missing or broken: {next}");
                 return Err(refuse(self.disk, &segment.name, scan.good(), what));
             }
