@@ -30,12 +30,6 @@ macro_rules! port {
         }
 
         $(
-            impl<'scope> From<Edge<'scope, $type>> for Port<'scope> {
-                fn from(edge: Edge<'scope, $type>) -> Self {
-                    Self::$kind(edge)
-                }
-            }
-
             impl<'scope> TryFrom<Port<'scope>> for Edge<'scope, $type> {
                 type Error = Kind;
                 fn try_from(port: Port<'scope>) -> Result<Self, Kind> {

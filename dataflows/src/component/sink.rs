@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::series::SeriesTable;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use crate::batch::Rows;
 use crate::component::Definition;
 use crate::component::health::Health;
 use crate::component::source::Range;
+use crate::driver::status::Status;
 use crate::fault::Fault;
 use crate::kind::Kind;
 use crate::moment::{Epoch, Moment};
@@ -18,7 +20,7 @@ use crate::moment::{Epoch, Moment};
 #[derive(Debug)]
 pub struct Sealed {
     /// The epoch with its clock.
-    pub moment: std::sync::Arc<Moment>,
+    pub moment: Arc<Moment>,
     /// One run per worker that had any, in the order of the workers: within a run in the order in
     /// which they were made, between series in no order. A sink whose output shows an order sorts by name
     /// and time first.
@@ -52,21 +54,18 @@ pub struct SinkContext {
 /// Tells a sink that waits for something outside whether anybody still waits for the sink.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    asked: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    status: Option<std::sync::Arc<crate::driver::status::Status>>,
+    asked: Arc<AtomicBool>,
+    status: Option<Arc<Status>>,
 }
 
 impl Stop {
     /// Of a run: its user's wish, and its failure.
-    pub(crate) fn new(
-        asked: std::sync::Arc<std::sync::atomic::AtomicBool>,
-        status: std::sync::Arc<crate::driver::status::Status>,
-    ) -> Self {
+    pub(crate) fn new(asked: Arc<AtomicBool>, status: Arc<Status>) -> Self {
         Self { asked, status: Some(status) }
     }
 
     /// Set by whoever holds the flag: for tests, and for sinks outside of a run.
-    pub fn of(asked: std::sync::Arc<std::sync::atomic::AtomicBool>) -> Self {
+    pub fn of(asked: Arc<AtomicBool>) -> Self {
         Self { asked, status: None }
     }
 
@@ -74,7 +73,7 @@ impl Stop {
     /// without an end. A sink that gives up returns [`Fault::Interrupted`], and a durable run hands
     /// it the epoch again when it is started again.
     pub fn is_asked(&self) -> bool {
-        self.asked.load(std::sync::atomic::Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Something else has failed: nothing is to be waited for.

@@ -83,7 +83,7 @@ fn what_was_journaled_and_not_acknowledged_when_it_was_killed_counts_once() {
 }
 
 #[test]
-fn without_a_journal_a_source_is_acknowledged_as_it_is_read() {
+fn without_a_journal_a_source_is_acknowledged_when_its_sinks_have_applied_it() {
     let Some(rabbit) = rabbit() else { return };
     let (desk, from, queue, behind) = through(&rabbit, ", prefetch: 10");
     let job = std::fs::read_to_string(desk.path().join("job.yaml")).unwrap();
