@@ -42,7 +42,9 @@ fn a_recording_that_was_killed_goes_on_to_the_same() {
         ["journal.after_create", "journal.after_write"],
         ["journal.after_write:3", "journal.after_sync:3"],
         ["checkpoint.after_snapshot", "checkpoint.after_manifest"],
-        ["checkpoint.after_record", "checkpoint.before_record"],
+        // In this order: a run may be over before its interval is, and after the record of its last
+        // checkpoint there is nothing left for another to die at.
+        ["checkpoint.before_record", "checkpoint.after_record"],
     ] {
         let world = World::new(&job());
         for (number, point) in points.iter().enumerate() {
