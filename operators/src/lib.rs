@@ -4,6 +4,7 @@
 
 pub mod calendar;
 pub mod clean;
+pub mod copy;
 pub mod dedupe;
 pub mod filter;
 pub mod last;
