@@ -6,6 +6,7 @@
 //! values only, and [`columns`] and `row` are the one place where a record's layout in Arrow,
 //! Parquet and SQL is decided.
 
+pub mod archive_note;
 pub mod candle;
 pub mod candle_message;
 pub mod chat_message;

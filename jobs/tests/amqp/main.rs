@@ -5,6 +5,8 @@ mod desk;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod heal;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod letters;

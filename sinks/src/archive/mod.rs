@@ -11,6 +11,7 @@ mod files;
 mod layout;
 mod ledger;
 mod merge;
+mod note;
 mod partition;
 mod publish;
 mod sink;
@@ -68,6 +69,12 @@ pub struct Config {
     /// too, with the rows that they have. A later run adds to them.
     #[serde(default)]
     pub publish_partial: bool,
+    /// Also writes what there is of partitions that are not whole, so often by the job clock, and
+    /// notes in `.tapeflow/JOB/SINK/complete.json` how far the dataset is complete by that: what a
+    /// source that lost a part of its stream is healed from (`heal`). Every such time the files of
+    /// those partitions are written anew.
+    #[serde(default)]
+    pub publish_every: Option<Period>,
     /// How much of a candle is written.
     #[serde(default)]
     pub detail: CandleDetail,
@@ -143,6 +150,10 @@ impl Definition for Archive {
             && let Some(Err(message)) = config.partition.as_deref().map(layout::check)
         {
             found.push(("partition".to_owned(), message));
+        }
+        let config = Config::deserialize(config).ok();
+        if config.and_then(|config| config.publish_every).is_some_and(|every| every.ns() == 0) {
+            found.push(("publish_every".to_owned(), "it is 0; expected 1s or more".to_owned()));
         }
         found
     }
