@@ -5,6 +5,7 @@
 pub mod calendar;
 pub mod clean;
 pub mod dedupe;
+pub mod feed_status;
 pub mod filter;
 pub mod last;
 pub mod ohlcv;
@@ -18,6 +19,7 @@ use dataflows::component::operator::OperatorDefinition;
 pub const OPERATORS: &[&dyn OperatorDefinition] = &[
     &clean::Clean,
     &dedupe::Dedupe,
+    &feed_status::FeedStatuses,
     &filter::Filter,
     &last::Last,
     &ohlcv::Ohlcv,

@@ -16,6 +16,7 @@ pub mod depth;
 pub mod envelope;
 pub mod event_time;
 mod exact;
+pub mod feed_status;
 pub mod json;
 pub mod order;
 pub mod payload;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use proto::candle::{Candle, Reason};
 use proto::event_time::EventTime;
+use proto::feed_status::{Activity, FeedStatus};
 use proto::reject::Reject;
 use serde_json::json;
 
@@ -55,6 +56,12 @@ pub(crate) fn epochs(world: &World, kind: Kind, seeds: &Seeds) -> Epochs {
                     tick: None,
                     payload: Vec::new(),
                 }),
+                Rows::Statuses(rows) => {
+                    let clock = EventTime::from_ns((number * 100 + index) as i64 * 1_000_000_000);
+                    let series = world.tick(instrument, "2014-05-01T10:00:00.5", None).series;
+                    let status = Activity::ALL[usize::from(two)];
+                    rows.push(FeedStatus { series, clock, status, last: clock, feed_last: clock });
+                }
                 Rows::Payloads(_) => panic!("a table takes no payloads"),
             }
         }
@@ -72,6 +79,7 @@ fn dump(database: &Database, table: &str, kind: Kind) -> Vec<String> {
         }
         Kind::Ticks => "instrument || ' ' || coalesce(CAST(sequence AS VARCHAR(20)), '-')",
         Kind::Rejects => "id || ' ' || detail",
+        Kind::Statuses => "instrument || ' ' || CAST(clock AS VARCHAR(40)) || ' ' || status",
         Kind::Payloads => panic!("a table takes no payloads"),
     };
     let mut rows = database.ask(&format!("SELECT {columns} FROM {table}"));
@@ -101,7 +109,7 @@ fn whatever_is_killed_the_table_is_that_of_a_run_that_was_not() {
     for database in Database::all("durable") {
         let cases = if database.is_postgres { 12 } else { 20 };
         let config_ = Config { cases, failure_persistence: None, ..Config::default() };
-        let kinds = prop_oneof![Just(Kind::Candles), Just(Kind::Ticks), Just(Kind::Rejects)];
+        let kinds = prop::sample::select(Kind::KEYED);
         let generation = std::cell::Cell::new(1);
         let mut runner = TestRunner::new(config_);
         let outcome = runner.run(

@@ -136,7 +136,8 @@ impl Incoming {
             Some(_) => true,
             None => false,
         };
-        let is_limited = ["x-message-ttl", "x-max-length-bytes"].iter().any(|n| argument(n).is_some());
+        let is_limited =
+            ["x-message-ttl", "x-max-length-bytes"].iter().any(|n| argument(n).is_some());
         Some(if is_full || is_limited { Continuity::Broken } else { Continuity::Whole })
     }
 

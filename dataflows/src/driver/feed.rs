@@ -24,12 +24,12 @@ use crate::component::sink::Ending;
 use crate::component::source::{Delivery, Position};
 use crate::driver::again::Again;
 use crate::driver::durable::NEVER;
+use crate::driver::heal::Way;
+use crate::driver::healed;
 use crate::driver::intake::Taken;
 use crate::driver::journaling::Order;
 use crate::driver::reading::Phase;
 use crate::driver::resume::{Resume, SourceResume};
-use crate::driver::heal::Way;
-use crate::driver::healed;
 use crate::driver::seam::Seam;
 use crate::driver::seen::Seen;
 use crate::driver::stamp::Stamp;
@@ -381,6 +381,7 @@ impl Feed {
             Rows::Candles(rows) => self.split(source, rows),
             Rows::Rejects(rows) => self.split(source, rows),
             Rows::Payloads(rows) => self.split(source, rows),
+            Rows::Statuses(rows) => self.split(source, rows),
         }
     }
 

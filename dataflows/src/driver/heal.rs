@@ -155,8 +155,7 @@ impl Healer {
             source = self.name(),
             "its queue may have lost messages; what is missing is looked for in the archive"
         );
-        self.state =
-            State::Waiting { since: clock.wall(), begun: clock.monotonic(), looked: None };
+        self.state = State::Waiting { since: clock.wall(), begun: clock.monotonic(), looked: None };
     }
 
     fn wait(&mut self, source: &mut dyn Source) -> Result<Option<(Intake, Way)>, Fault> {

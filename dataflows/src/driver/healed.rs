@@ -112,7 +112,9 @@ impl Feed {
     /// The journal is through: says what had been handed in by then.
     pub(super) fn tell_had(&mut self) {
         for (index, feed) in self.sources.iter().enumerate() {
-            let (Some(seam), Some(had)) = (&feed.seam, self.shared.had.get(index)) else { continue };
+            let (Some(seam), Some(had)) = (&feed.seam, self.shared.had.get(index)) else {
+                continue;
+            };
             let feeds: BTreeMap<_, _> = seam.feeds();
             let position = feed.position.clone().unwrap_or_default();
             // Told once in a run.

@@ -172,7 +172,7 @@ impl SinkDefinition for Archive {
     }
 
     fn takes(&self) -> &'static [Kind] {
-        Kind::STORED
+        Kind::ARCHIVED
     }
 
     fn within(&self, config: &Value, _: &str) -> Option<Value> {
@@ -190,7 +190,9 @@ impl SinkDefinition for Archive {
             Kind::Ticks => Box::new(sink::ArchiveSink::<Tick>::open(&config, context)?),
             Kind::Candles => Box::new(sink::ArchiveSink::<Candle>::open(&config, context)?),
             Kind::Rejects => Box::new(sink::ArchiveSink::<Reject>::open(&config, context)?),
-            Kind::Payloads => return Err(Fault::defect(path, "an archive takes no payloads")),
+            kind @ (Kind::Payloads | Kind::Statuses) => {
+                return Err(Fault::defect(path, format!("an archive takes no {kind}")));
+            }
         })
     }
 }

@@ -137,6 +137,7 @@ impl TableSink {
                 self.waiting_bytes += rows.iter().map(|row| row.payload.len()).sum::<usize>();
                 waiting.append(&mut rows);
             }
+            (Rows::Statuses(waiting), Rows::Statuses(mut rows)) => waiting.append(&mut rows),
             (waiting, rows) => {
                 let message = format!("expected {}, got {}", waiting.kind(), rows.kind());
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
@@ -173,7 +174,7 @@ impl TableSink {
                 let jobs = Values::Text(vec![Some(job); rejects.len()]);
                 [ids, jobs].into_iter().chain(reject_values(&rejects, &self.names)).collect()
             }
-            rows @ Rows::Payloads(_) => rows.values(&self.names),
+            rows @ (Rows::Payloads(_) | Rows::Statuses(_)) => rows.values(&self.names),
         }
     }
 
