@@ -6,6 +6,7 @@ mod faults;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+#[path = "../common/mosquitto.rs"]
 mod mosquitto;
 #[cfg(test)]
 mod parts;
