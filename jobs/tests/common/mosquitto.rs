@@ -17,9 +17,11 @@ pub(crate) struct Mosquitto {
     pub(crate) port: u16,
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Not one of those that connections go out from: a server that is
+/// killed must find it free when it comes back.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).find(is_free).unwrap()
 }
 
 /// Waits until `is_so`, looking again and again.
@@ -74,6 +76,11 @@ impl Mosquitto {
 
     pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Starts it again at the same port.

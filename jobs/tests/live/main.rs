@@ -18,10 +18,14 @@ mod links;
 #[path = "../common/mosquitto.rs"]
 mod mosquitto;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod postgresql;
 #[cfg(test)]
 mod rabbitmq;
 #[cfg(test)]
 mod real_ticks;
+#[cfg(test)]
+mod stopped;
 #[cfg(test)]
 mod support;

@@ -73,9 +73,9 @@ impl RabbitMq {
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let group = format!("-{}", child.id());
-            let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
+            // It may have ended by itself.
+            Command::new("kill").args(["-KILL", "--", &group]).output().unwrap();
             child.wait().unwrap();
-            assert!(killed.unwrap().success());
         }
     }
 }

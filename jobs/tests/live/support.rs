@@ -28,6 +28,10 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// An epoch closes when it has so many records, and what is in an open one counts as not taken in:
+/// few enough for a job that is killed every few seconds on a busy machine to come on.
+const EVENT_CLOCK: &str = "clock: event, epoch: { records: 1000 }";
+
 /// Where the brokers and the database are, each as `host:port`.
 #[derive(Clone)]
 pub(crate) struct Places {
@@ -122,6 +126,26 @@ impl Platform {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// For ticks and for dead letters.
+    fn exchanges(&self) -> [String; 2] {
+        ["ticks", "dead"].map(|what| format!("{}.market.{what}", self.name))
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let name = &self.name;
+        self.jobs.iter().map(|job| format!("tapeflow.{name}-{job}.ticks")).collect()
+    }
+
+    /// Begins every name of the test.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that the jobs run in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn schema(&self) -> String {
         self.name.replace('-', "_")
     }
@@ -136,7 +160,7 @@ impl Platform {
         let (name, schema) = (&self.name, self.schema());
         let text = shipped::find(job).unwrap().text;
         let text = text.split("\ntests:").next().unwrap();
-        let clock = if job == "bridge" { "clock: wall" } else { "clock: event" };
+        let clock = if job == "bridge" { "clock: wall" } else { EVENT_CLOCK };
         text.replace("clock: wall", clock)
             .replace("calendar: forex", "calendar: utc")
             .replace("exchange: market.", &format!("exchange: {name}.market."))
@@ -184,17 +208,27 @@ impl Platform {
         std::fs::read_to_string(self.file(job, "log")).unwrap()
     }
 
+    /// Changes the file of a job that was not started yet.
+    pub(crate) fn rewrite(&self, job: &str, from: &str, to: &str) {
+        let file = self.file(job, "yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, text.replacen(from, to, 1)).unwrap();
+    }
+
     /// Starts the independent side.
     pub(crate) fn client(&self, manner: Manner) -> Client {
+        self.start_client("client.py", manner)
+    }
+
+    /// Starts another independent side, which is told the same.
+    pub(crate) fn start_client(&self, script: &str, manner: Manner) -> Client {
         let Manner { ticks, rate, hold, confirms, paced } = manner;
         let has_bridge = self.jobs.contains(&"bridge");
         let mqtt_port = self.places.mosquitto.rsplit_once(':').unwrap().1;
         let (name, folder) = (&self.name, self.folder.path());
         let descriptor = folder.join("descriptor.bin");
         std::fs::write(&descriptor, proto::protobuf::DESCRIPTOR_SET).unwrap();
-        let exchanges = ["ticks", "dead"].map(|what| format!("{name}.market.{what}"));
-        let queues = self.jobs.iter().map(|job| format!("tapeflow.{name}-{job}.ticks"));
-        let queues: Vec<String> = queues.collect();
+        let (exchanges, queues) = (self.exchanges(), self.queues());
         let settings = json!({
             "data": data(), "descriptor": descriptor, "prefix": name, "mqtt_port": mqtt_port.parse::<u16>().unwrap(),
             "amqp": self.places.amqp(), "exchange": exchanges[0],
@@ -206,7 +240,7 @@ impl Platform {
         });
         let file = self.file("settings", "json");
         std::fs::write(&file, settings.to_string()).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/client.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live").join(script);
         let mut command = Command::new(python());
         command.arg(script).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -269,6 +303,16 @@ impl Drop for Platform {
         // A server of the test's own may be gone.
         if TcpStream::connect(&self.places.postgres).is_ok() {
             self.sql(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema()));
+        }
+        if std::thread::panicking() {
+            // Else the independent side does it.
+            let delete = "import pika, sys\n\
+                channel = pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel()\n\
+                for name in sys.argv[2:]:\n    channel.queue_delete(name)\n    channel.exchange_delete(name)";
+            let names = self.queues().into_iter().chain(self.exchanges());
+            let mut command = Command::new(python());
+            command.args(["-c", delete, &self.places.amqp()]).args(names);
+            command.output().unwrap();
         }
     }
 }
@@ -353,7 +397,7 @@ impl Client {
         serde_json::from_str(&line).unwrap()
     }
 
-    fn say(&mut self, word: &str) {
+    pub(crate) fn say(&mut self, word: &str) {
         self.child.stdin.as_mut().unwrap().write_all(format!("{word}\n").as_bytes()).unwrap();
     }
 
@@ -384,6 +428,11 @@ impl Client {
             }
             running = platform.jobs.iter().map(|job| platform.start(job, 1)).collect();
         }
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn end(mut self) {
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// Lets it compare: candles are the publishers' bars, the archive is the input.
