@@ -10,6 +10,7 @@ use proto::event_time::EventTime;
 use proto::feed_status::{Activity, FeedStatus};
 use proto::reject::Reject;
 use serde_json::json;
+use sqlx::{Connection, Executor};
 
 use super::durable::{Epochs, Event, Job, history};
 use super::support::World;
@@ -183,6 +184,37 @@ fn a_start_that_was_replaced_writes_nothing_and_is_told_why() {
         new.finish(Ending::Failed).unwrap();
         old.finish(Ending::Failed).unwrap();
         assert_eq!(count(&database, &table), "3");
+    }
+}
+
+#[test]
+fn a_connection_that_the_server_ends_is_made_anew_and_every_row_is_there_once() {
+    for database in Database::all("again").into_iter().filter(|database| database.is_postgres) {
+        let config = config(&database, "ended", 1);
+        let (kind, epochs) = (Kind::Ticks, ticks(&database.world, 3));
+        let table = name(&config).to_owned();
+        let job = Job { world: &database.world, sink: "table", config, kind, epochs };
+        let mut sink = job.open(Durable { generation: 1, restored: None }).unwrap();
+        sink.apply(job.sealed(1)).unwrap();
+        let holds = "BEGIN; SELECT 1 FROM tapeflow_again._tapeflow_progress FOR UPDATE";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut holder = runtime.block_on(sqlx::PgConnection::connect(&database.url)).unwrap();
+        runtime.block_on(holder.execute(holds)).unwrap();
+        std::thread::scope(|scope| {
+            let applying = scope.spawn(|| sink.apply(job.sealed(2)));
+            // In the middle of its transaction: it waits for the row that is held.
+            let ends = "SELECT CAST(pg_terminate_backend(pid) AS text) FROM pg_stat_activity WHERE \
+                        wait_event_type = 'Lock' AND query LIKE '%again%_tapeflow_progress%'";
+            while database.ask(ends).is_empty() {
+                assert!(!applying.is_finished());
+            }
+            runtime.block_on(holder.execute("ROLLBACK")).unwrap();
+            applying.join().unwrap().unwrap();
+        });
+        sink.apply(job.sealed(3)).unwrap();
+        sink.finish(Ending::Complete).unwrap();
+        assert_eq!(count(&database, &table), "3");
+        assert_eq!(progress(&database), ["3 1 0"]);
     }
 }
 

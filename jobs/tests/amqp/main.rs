@@ -11,6 +11,10 @@ mod jobs;
 #[cfg(test)]
 mod letters;
 #[cfg(test)]
+#[expect(dead_code, reason = "other tests do more to their connections")]
+#[path = "../common/link.rs"]
+mod link;
+#[cfg(test)]
 mod lost;
 #[cfg(test)]
 mod parts;
