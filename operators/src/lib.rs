@@ -4,6 +4,7 @@
 
 pub mod calendar;
 pub mod clean;
+pub mod copy;
 pub mod dedupe;
 pub mod feed_status;
 pub mod filter;
