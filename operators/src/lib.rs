@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod clean;
 pub mod copy;
 pub mod dedupe;
+pub mod feed_status;
 pub mod filter;
 pub mod last;
 pub mod ohlcv;
@@ -20,6 +21,7 @@ use dataflows::component::operator::OperatorDefinition;
 pub const OPERATORS: &[&dyn OperatorDefinition] = &[
     &clean::Clean,
     &dedupe::Dedupe,
+    &feed_status::FeedStatuses,
     &filter::Filter,
     &last::Last,
     &ohlcv::Ohlcv,

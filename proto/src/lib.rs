@@ -7,6 +7,7 @@
 //! Parquet and SQL is decided.
 
 pub mod account;
+pub mod archive_note;
 pub mod candle;
 pub mod candle_message;
 pub mod chat_message;
@@ -18,6 +19,7 @@ pub mod depth;
 pub mod envelope;
 pub mod event_time;
 mod exact;
+pub mod feed_status;
 pub mod follow;
 pub mod json;
 pub mod order;

@@ -6,6 +6,8 @@ mod faults;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+#[expect(dead_code, reason = "other tests do more to it")]
+#[path = "../common/mosquitto.rs"]
 mod mosquitto;
 #[cfg(test)]
 mod parts;

@@ -52,6 +52,8 @@ impl MqttSink {
             will: config.will.as_ref(),
             client: &config.client,
             qos: config.qos,
+            // Prices are to be fresh again soon after the broker is back.
+            wait_max: config.max_age.map(|age| std::time::Duration::from(age) / 2),
             health: context.health.clone(),
         };
         let Config { qos, retain, properties, .. } = config;
