@@ -10,7 +10,7 @@ use crate::traceparent::{Traceparent, lenient};
 pub const MESSAGE_ID_BYTES_MAX: usize = 128;
 
 /// What every message of the platform begins with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Envelope {
     /// The system that made it: `mt4`, `mt5`, `ib`, `chat`.
     pub source: String,

@@ -61,6 +61,18 @@ impl OrderState {
         }
     }
 
+    /// Gives a number that grows the further an order has come: of two records of one time, the one
+    /// with the greater number is the later one.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::New => 0,
+            Self::Sent => 1,
+            Self::Unknown => 2,
+            Self::Acked => 3,
+            Self::Filled | Self::Rejected => 4,
+        }
+    }
+
     /// Tells whether nothing more can happen to it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Filled | Self::Rejected)
@@ -68,7 +80,7 @@ impl OrderState {
 }
 
 /// One order, identified by its client order id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Order {
     /// Source, sequence, time of this state, trace, id.
     pub envelope: Envelope,
@@ -119,6 +131,9 @@ pub struct Order {
     /// several of them.
     #[serde(default)]
     pub opened_by: Option<String>,
+    /// The leader whose signal it copies.
+    #[serde(default)]
+    pub leader: Option<String>,
 }
 
 impl Order {
@@ -180,6 +195,7 @@ impl Record for Order {
             (&self.reason, "reason"),
             (&self.position_id, "position_id"),
             (&self.opened_by, "opened_by"),
+            (&self.leader, "leader"),
         ] {
             name.as_deref().map_or(Ok(()), |name| ensure_name(name, field))?;
         }

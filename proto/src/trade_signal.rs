@@ -9,7 +9,7 @@ use crate::side::{Side, TradeAction, check_price, check_trade};
 
 /// A leader's trade. Its identity is the envelope's message id, which must be there: followers'
 /// orders are derived from it, so that a signal delivered twice is copied once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TradeSignal {
     /// Source, sequence, time, trace, and the signal's id.
     pub envelope: Envelope,

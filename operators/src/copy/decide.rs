@@ -283,6 +283,7 @@ fn order(
         signal_id: Some((*case.signal.id).to_owned()),
         position_id: None,
         opened_by: None,
+        leader: Some((*case.signal.leader).to_owned()),
     }
 }
 

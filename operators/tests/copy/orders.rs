@@ -52,6 +52,7 @@ fn order(follower: &str, number: u32, opened_by: Option<u32>) -> Order {
         signal_id: Some("s".to_owned()),
         position_id: None,
         opened_by: opened_by.map(id),
+        leader: Some("anna".to_owned()),
     }
 }
 

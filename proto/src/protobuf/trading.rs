@@ -197,6 +197,7 @@ impl Wire for Order {
             signal_id: text(&self.signal_id),
             position_id: text(&self.position_id),
             opened_by: text(&self.opened_by),
+            leader: text(&self.leader),
         }
     }
 
@@ -220,6 +221,7 @@ impl Wire for Order {
             signal_id: some(message.signal_id),
             position_id: some(message.position_id),
             opened_by: some(message.opened_by),
+            leader: some(message.leader),
         })
     }
 }

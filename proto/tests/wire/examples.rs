@@ -152,6 +152,7 @@ pub(crate) fn order() -> Order {
         signal_id: Some(text("m-1")),
         position_id: Some(text("77")),
         opened_by: None,
+        leader: None,
     }
 }
 

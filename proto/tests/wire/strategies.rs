@@ -250,14 +250,17 @@ pub(crate) fn order() -> impl Strategy<Value = Order> {
         Just(OrderState::Unknown)
     ];
     let names = [name(), name(), name(), name()];
-    let optional =
-        (option::of(name()), option::of(message_id()), [option::of(name()), option::of(name())]);
+    let optional = (
+        option::of(name()),
+        option::of(message_id()),
+        [option::of(name()), option::of(name()), option::of(name())],
+    );
     let prices = (some_price(), some_price(), limits());
     let amount = (quantity(), quantity(), any::<bool>());
     (envelope(), names, optional, kind, state, side(), prices, amount).prop_map(
         |(envelope, names, optional, kind, state, side, prices, (lots, part, touched))| {
             let [client_order_id, account, instrument, reason] = names;
-            let (venue_order_id, signal_id, [position_id, opened_by]) = optional;
+            let (venue_order_id, signal_id, [position_id, opened_by, leader]) = optional;
             let lots = if kind == OrderKind::Modify { Quantity::ZERO } else { lots };
             let (limit, fill, (stop_loss, take_profit)) = prices;
             let lots_filled = match state {
@@ -285,6 +288,7 @@ pub(crate) fn order() -> impl Strategy<Value = Order> {
                 signal_id,
                 position_id,
                 opened_by,
+                leader,
             }
         },
     )
