@@ -1,4 +1,14 @@
-//! `tapeflow demo`: the shipped candles job on simulated ticks, from nothing to a table.
+//! `tapeflow demo`: the shipped candles job on simulated ticks, from nothing to a table; with
+//! `--live` the live path, from gateways to a chart, over a broker inside this process.
+
+#[cfg(feature = "embedded-broker")]
+mod board;
+#[cfg(feature = "embedded-broker")]
+mod live;
+#[cfg(feature = "embedded-broker")]
+mod stage;
+#[cfg(feature = "embedded-broker")]
+mod viewer;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -6,6 +16,7 @@ use std::time::Instant;
 use clap::Args;
 
 use dataflows::driver::durable::Start;
+use dataflows::duration::Duration;
 
 use crate::cli::Session;
 use crate::cli::drive::Drive;
@@ -19,10 +30,26 @@ pub(crate) struct Demo {
     /// Worker threads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// The live path instead: gateways, bridge and candles over a broker of MQTT in this process,
+    /// and what comes of them, printed
+    #[arg(long)]
+    live: bool,
+    /// With --live: end after so long, such as 30s [default: when it is interrupted]
+    #[arg(long = "for", value_name = "DURATION", requires = "live")]
+    duration: Option<Duration>,
+    /// With --live: where the broker listens [default: 1883, or a free one where that is taken]
+    #[arg(long, value_name = "PORT", requires = "live")]
+    mqtt_port: Option<u16>,
+    /// With --live: where it listens for WebSockets [default: 8083, or a free one]
+    #[arg(long, value_name = "PORT", requires = "live")]
+    ws_port: Option<u16>,
 }
 
 impl Demo {
     pub(crate) fn call(self, session: &Session) -> Result<(), Failure> {
+        if self.live {
+            return self.live(session);
+        }
         let mut plan = JobArgument { job: PathBuf::from("candles") }.load()?;
         if let Some(workers) = self.workers {
             plan.run.workers = usize::from(workers);
@@ -37,6 +64,15 @@ impl Demo {
         session.say(NEXT);
         Ok(())
     }
+
+    #[cfg(not(feature = "embedded-broker"))]
+    fn live(self, _: &Session) -> Result<(), Failure> {
+        Err(Failure::Usage(
+            "this tapeflow was built without a broker, which `demo --live` needs; build it with\n  \
+             cargo run --release --features embedded-broker -- demo --live"
+                .to_owned(),
+        ))
+    }
 }
 
 const NEXT: &str = r#"
@@ -46,4 +82,5 @@ Go on with:
   tapeflow graph candles --format svg > candles.svg      draw the job
   tapeflow backfill candles --from 2024-03-08 --to 2024-03-12
   cp jobs/candles/job.yaml my-job.yaml && tapeflow validate my-job.yaml
+  tapeflow demo --live                                   prices and candles as they come, over MQTT
 (`tapeflow` is ./target/release/tapeflow, or `cargo run --release --` in this folder)"#;
