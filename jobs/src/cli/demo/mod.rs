@@ -26,6 +26,10 @@ use crate::cli::report::{Output, summarise};
 
 /// Run the shipped candles job on simulated ticks: no service, no network.
 #[derive(Debug, Args)]
+#[cfg_attr(
+    not(feature = "embedded-broker"),
+    expect(dead_code, reason = "what only `--live` reads is accepted all the same, and explained")
+)]
 pub(crate) struct Demo {
     /// Worker threads
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
