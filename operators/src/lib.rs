@@ -2,6 +2,7 @@
 //! definition and its machine. It sees records, epochs and clock readings; it has no clock, no I/O
 //! and no chance, and nothing it emits depends on how records were batched or shared out to workers.
 
+pub mod as_of;
 pub mod calendar;
 pub mod clean;
 pub mod copy;

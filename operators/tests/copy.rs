@@ -1,6 +1,7 @@
 //! What copy trading promises: the field's worked examples to the last digit, every limit, and any
 //! history against a model with whole numbers of any length.
 
+mod copier;
 mod examples;
 mod limits;
 mod model;

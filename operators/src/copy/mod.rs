@@ -3,6 +3,7 @@
 
 pub mod allocate;
 pub mod bucket;
+pub mod copier;
 pub mod decide;
 pub mod limits;
 pub mod orders;

@@ -39,16 +39,37 @@ pub struct Rate {
 }
 
 /// The newest of everything; which is the newest, the caller decides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct World {
-    accounts: BTreeMap<Arc<str>, Arc<Account>>,
+    /// By name, the place among `accounts`, which stays the same.
+    numbers: BTreeMap<Arc<str>, usize>,
+    accounts: Vec<Option<Arc<Account>>>,
     listings: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Listing>>,
 }
 
 impl World {
     /// Puts an account in the place of what was known of it.
     pub fn set_account(&mut self, account: Arc<Account>) {
-        self.accounts.insert(account.account.clone(), account);
+        let number = self.number_of(&account.account);
+        if let Some(known) = self.accounts.get_mut(number) {
+            *known = Some(account);
+        }
+    }
+
+    /// Gives the number of an account, known or not; it means something in this world only.
+    pub fn number_of(&mut self, name: &Arc<str>) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.accounts.len();
+        self.numbers.insert(name.clone(), number);
+        self.accounts.push(None);
+        number
+    }
+
+    /// Gives the account of a number.
+    pub fn numbered(&self, number: usize) -> Option<&Account> {
+        self.accounts.get(number)?.as_deref()
     }
 
     /// Puts a specification in the place of what was known.
@@ -69,7 +90,7 @@ impl World {
 
     /// Gives an account.
     pub fn account(&self, name: &str) -> Option<&Arc<Account>> {
-        self.accounts.get(name)
+        self.accounts.get(*self.numbers.get(name)?)?.as_ref()
     }
 
     /// Gives what is known of an instrument.
