@@ -167,6 +167,8 @@ impl Platform {
             .replace(&format!("job: {job}\n"), &format!("job: {name}-{job}\n"))
             // The last day is not over when the test is.
             .replace("\n    type: archive\n", "\n    type: archive\n    publish_partial: true\n")
+            // A broker that others use is to forget what it was told.
+            .replace("/status\n    qos: 1\n    retain: true\n", "/status\n    qos: 1\n")
             // Nothing is too old on a machine that does other things beside.
             .replace("max_age: 2s", "max_age: 1h")
             .replace("topic: market/", &format!("topic: {name}/"))
