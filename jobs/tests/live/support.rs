@@ -136,11 +136,6 @@ impl Platform {
         self.jobs.iter().map(|job| format!("tapeflow.{name}-{job}.ticks")).collect()
     }
 
-    /// Begins every name of the test.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The folder that the jobs run in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
