@@ -59,7 +59,7 @@ def job():
             .replace("topic: market/", f"topic: {NAME}/")
             .replace("[1m, 5m, 15m, 1h, 4h, 1d]", "[1s]")
             .replace("calendar: forex", "calendar: utc")
-            .replace("topic: ", "format: json\n    topic: ")
+            .replace("    retain: true\n", "")
             .replace("    table: ", "    table: bench_candles."))
 
 
@@ -102,7 +102,7 @@ def main():
     subscriber = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     subscriber.on_message = receive
     subscriber.connect("127.0.0.1", 1883)
-    subscriber.subscribe(f"{NAME}/#")
+    subscriber.subscribe(f"{NAME}/+/+/ohlcv")
     subscriber.loop_start()
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "job.yaml").write_text(job())
