@@ -65,8 +65,7 @@ fn the_live_demo_is_what_clients_over_tcp_and_websocket_see() {
     let descriptor = folder.path().join("descriptor.bin");
     std::fs::write(&descriptor, proto::protobuf::DESCRIPTOR_SET).unwrap();
     let database = folder.path().join("tapeflow-data/live.db");
-    let settings =
-        json!({ "tcp": tcp, "ws": ws, "descriptor": descriptor, "database": database });
+    let settings = json!({ "tcp": tcp, "ws": ws, "descriptor": descriptor, "database": database });
     std::fs::write(folder.path().join("settings.json"), settings.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mqtt/demo_client.py");
     let mut client = Command::new(python)
@@ -99,7 +98,7 @@ fn the_live_demo_is_what_clients_over_tcp_and_websocket_see() {
     assert!(client.wait().unwrap().success());
 
     assert_eq!(result["not_from_a_gateway"], 0, "{result}");
-    assert_eq!(result["market_series"], 18, "nine of ticks and of last ones: {result}");
+    assert_eq!(result["market_series"], 9, "{result}");
     assert_eq!(result["chart_series"], 9, "{result}");
     assert_eq!(result["chart_timeframes"], json!(["10s", "1m", "5m"]), "{result}");
     assert_eq!((&result["wrong"], &result["row_series"]), (&json!(0), &json!(9)), "{result}");
@@ -119,8 +118,7 @@ fn the_live_demo_is_what_clients_over_tcp_and_websocket_see() {
 #[test]
 fn the_live_demo_ends_in_good_order_when_it_is_interrupted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child =
-        demo(folder.path(), &["--mqtt-port", "0", "--ws-port", "0"]).spawn().unwrap();
+    let mut child = demo(folder.path(), &["--mqtt-port", "0", "--ws-port", "0"]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     stdout.next().expect("it prints something").unwrap();
     let id = child.id().to_string();
