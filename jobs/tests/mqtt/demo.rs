@@ -98,7 +98,7 @@ fn the_live_demo_is_what_clients_over_tcp_and_websocket_see() {
     assert!(client.wait().unwrap().success());
 
     assert_eq!(result["not_from_a_gateway"], 0, "{result}");
-    assert_eq!(result["market_series"], 18, "nine of ticks and of last ones: {result}");
+    assert_eq!(result["market_series"], 9, "{result}");
     assert_eq!(result["chart_series"], 9, "{result}");
     assert_eq!(result["chart_timeframes"], json!(["10s", "1m", "5m"]), "{result}");
     assert_eq!((&result["wrong"], &result["row_series"]), (&json!(0), &json!(9)), "{result}");

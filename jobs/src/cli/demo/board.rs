@@ -42,6 +42,8 @@ pub(super) struct Board {
     turn: u64,
     /// Digits behind the point that an instrument was seen with.
     digits: BTreeMap<String, usize>,
+    /// When the newest message came.
+    now: EventTime,
     /// How many ticks came after so many tenths of a millisecond.
     delays: BTreeMap<u64, u64>,
 }
@@ -62,6 +64,7 @@ impl Board {
         let &["market", source, instrument, what] = levels.as_slice() else {
             return Err("no topic of the market".to_owned());
         };
+        self.now = received;
         match what {
             "tick" => {
                 let tick = decode_tick(payload).map_err(|error| error.to_string())?;
@@ -71,7 +74,7 @@ impl Board {
                     self.delay(received.ns() - time.unwrap_or(tick.time).ns());
                 }
                 let [bid, ask] = [tick.bid, tick.ask].map(|price| self.price(instrument, price));
-                let head = head(received, "price", source, instrument);
+                let head = head("price", source, instrument);
                 let text = format!("{head}  bid {bid}  ask {ask}");
                 wait(&mut self.prices, (source, instrument, ""), text);
                 Ok(None)
@@ -80,11 +83,12 @@ impl Board {
                 let candle = ChartCandle::decode(payload).map_err(|error| error.to_string())?;
                 let is_closed = what == "closed";
                 let word = if is_closed { "closed" } else { "open" };
-                let head = head(received, word, source, instrument);
+                let head = head(word, source, instrument);
                 let text = format!("{head}  {}", self.candle(instrument, &candle));
                 let timeframe = candle.timeframe.to_string();
                 if is_closed {
                     self.closed += 1;
+                    let text = format!("{}  {text}", clock(received));
                     return Ok(Some(Line { text, is_closed }));
                 }
                 wait(&mut self.open, (source, instrument, &timeframe), text);
@@ -103,7 +107,8 @@ impl Board {
             let changed = waiting.values_mut().filter(|waiting| waiting.is_new);
             if let Some(next) = changed.min_by_key(|waiting| waiting.printed) {
                 (next.is_new, next.printed) = (false, self.turn);
-                lines.push(Line { text: next.text.clone(), is_closed: false });
+                let text = format!("{}  {}", clock(self.now), next.text);
+                lines.push(Line { text, is_closed: false });
             }
         }
         lines
@@ -148,7 +153,8 @@ impl Board {
             [open, high, low, close].map(|price| self.price(instrument, price));
         let start = candle.start().map_or_else(String::new, clock);
         let timeframe = candle.timeframe.to_string();
-        let ticks = candle.volume.map_or_else(String::new, |ticks| format!("  {ticks:>4} ticks"));
+        let ticks = candle.volume.map(|ticks| ticks.to_string());
+        let ticks = ticks.map_or_else(String::new, |ticks| format!("  {ticks:>4} ticks"));
         format!("{timeframe:>3} {start}  o {open}  h {high}  l {low}  c {close}{ticks}")
     }
 }
@@ -163,8 +169,8 @@ fn wait(
     (waiting.text, waiting.is_new) = (text, true);
 }
 
-fn head(received: EventTime, what: &str, source: &str, instrument: &str) -> String {
-    format!("{}  {what:<6}  {source:<3} {instrument}", clock(received))
+fn head(what: &str, source: &str, instrument: &str) -> String {
+    format!("{what:<6}  {source:<3} {instrument}")
 }
 
 /// The time of day, UTC, in whole seconds.
@@ -232,7 +238,7 @@ mod tests {
         assert_eq!(closed, format!("00:00:21  closed  {told}"));
         // It was written before more digits were known.
         assert!(
-            due(&mut board)[0].starts_with("00:00:20  open    ib  EURUSD  10s 00:00:10  o 1.1")
+            due(&mut board)[0].starts_with("00:00:21  open    ib  EURUSD  10s 00:00:10  o 1.1")
         );
         assert_eq!(board.closed, 1);
     }

@@ -63,16 +63,22 @@ impl Demo {
         let has_failed = || bridge.is_over() || candles.is_over() || gateways.is_over();
         while !(is_stopped() || is_over() || has_failed()) && viewer.look(LOOK)? {}
 
-        let published = rows(&gateways.end()?, "gateway");
-        viewer.look_until(PATIENCE, |_| {
-            let read = bridge.records().min(candles.records());
-            read >= published || bridge.is_over() || candles.is_over()
-        })?;
-        let (bridge, candles) = (bridge.end()?, candles.end()?);
+        let took = began.elapsed();
+        gateways.stop();
+        viewer.look_until(PATIENCE, |_| gateways.is_through())?;
+        let sent = gateways.records();
+        for (stage, id) in [(&bridge, "bridge"), (&candles, "candles")] {
+            viewer.look_until(PATIENCE, |_| stage.records() >= sent || stage.is_over())?;
+            stage.stop();
+            viewer.look_until(PATIENCE, |_| stage.is_through())?;
+            tracing::debug!(id, "all that was published has gone through");
+        }
+        let (gateways, bridge, candles) = (gateways.end()?, bridge.end()?, candles.end()?);
+        let published = rows(&gateways, "gateway");
         let (bridged, closed) = (rows(&bridge, "live"), rows(&candles, "table"));
         let seen = |board: &Board| board.ticks >= bridged && board.closed >= closed;
         viewer.look_until(PATIENCE, seen)?;
-        let (took, rejected) = (began.elapsed(), rows(&candles, "rejects"));
+        let rejected = rows(&candles, "rejects");
         let counts = Counts { published, bridged, closed, rejected, took };
         session.say(&summary(&counts, &viewer.board));
         if is_stopped() { Err(Failure::Interrupted) } else { Ok(()) }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use dataflows::driver::durable::Start;
+use dataflows::driver::reading::Phase;
 use dataflows::driver::status::Status;
 use dataflows::driver::{Options, RunReport, run};
 use dataflows::fault::Fault;
@@ -62,9 +63,20 @@ impl Stage {
         self.status.records()
     }
 
-    /// Lets what was read go through, and waits for it.
-    pub(super) fn end(self) -> Result<RunReport, Failure> {
+    /// Asks it to end: what was read goes through. Connections take a while to close, so that others
+    /// are asked meanwhile.
+    pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether all that was read has gone through.
+    pub(super) fn is_through(&self) -> bool {
+        self.is_over() || self.status.reading().phase >= Phase::Closing
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(self) -> Result<RunReport, Failure> {
+        self.stop();
         let outcome = self.thread.join();
         let outcome = outcome.unwrap_or_else(|_| Err(Fault::defect("the run", "a panic")));
         outcome.map_err(|fault| Failure::of(&fault, &self.secrets))
