@@ -1,7 +1,8 @@
 //! The source and the sink `mqtt` against real brokers: Mosquittos of the tests' own, and its
 //! `mosquitto_sub` and `mosquitto_pub` as clients that know nothing of ours.
 
-#[cfg(all(test, feature = "embedded-broker"))]
+#[cfg(test)]
+#[cfg(feature = "embedded-broker")]
 mod demo;
 #[cfg(test)]
 mod faults;
