@@ -156,6 +156,7 @@ fn source(url: &str, queue: &str, kind: &str, batch: usize, messages: usize) -> 
         series: SeriesTable::new(),
         range: None,
         health: std::sync::Arc::default(),
+        is_healed: false,
         threads: 1,
     };
     let meter = Meter::start();

@@ -14,15 +14,28 @@ const FIRST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(30);
 
 /// Counts failures in a row.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Backoff {
     failures: u32,
+    most: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Backoff {
     /// No failure yet.
     pub const fn new() -> Self {
-        Self { failures: 0 }
+        Self { failures: 0, most: MOST }
+    }
+
+    /// The same with a bound of its own, if that is less than the usual one: for a client whose
+    /// messages are worth nothing when they wait longer.
+    pub fn up_to(most: Duration) -> Self {
+        Self { failures: 0, most: most.clamp(FIRST, MOST) }
     }
 
     /// It works again.
@@ -46,7 +59,7 @@ impl Backoff {
     /// The most that the next wait can come to.
     pub fn bound(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        FIRST.checked_mul(factor).unwrap_or(MOST).min(MOST)
+        FIRST.checked_mul(factor).unwrap_or(MOST).min(self.most)
     }
 }
 
@@ -70,6 +83,11 @@ mod tests {
         assert_eq!(bounds, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
         backoff.reset();
         assert_eq!(backoff.bound(), Duration::from_millis(200));
+        for (most, bound) in [(50, 200), (1_000, 1_000), (60_000, 30_000)] {
+            let mut backoff = Backoff::up_to(Duration::from_millis(most));
+            (0..20).for_each(|_| assert!(backoff.wait() <= backoff.bound()));
+            assert_eq!(backoff.bound(), Duration::from_millis(bound));
+        }
     }
 
     #[test]

@@ -7,9 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use proto::candle::{Candle, Reason};
 use proto::columns::Names;
 use proto::event_time::EventTime;
+use proto::feed_status::FeedStatus;
 use proto::payload::Payload;
 use proto::reject::Reject;
-use proto::row::{Values, candle_values, payload_values, reject_values, tick_values};
+use proto::row::{
+    Values, candle_values, payload_values, reject_values, status_values, tick_values,
+};
 use proto::series::SeriesId;
 use proto::tick::Tick;
 use serde::{Deserialize, Serialize};
@@ -263,6 +266,14 @@ record!(
     |payload| Some(payload.time),
     order::payloads,
     payload_values
+);
+record!(
+    FeedStatus,
+    Statuses,
+    |status| Some(status.series),
+    |status| Some(status.clock),
+    order::statuses,
+    status_values
 );
 
 #[cfg(test)]

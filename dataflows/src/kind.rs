@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use proto::row::{CANDLE_COLUMNS, Column, PAYLOAD_COLUMNS, REJECT_COLUMNS, TICK_COLUMNS};
+use proto::row::{
+    CANDLE_COLUMNS, Column, PAYLOAD_COLUMNS, REJECT_COLUMNS, STATUS_COLUMNS, TICK_COLUMNS,
+};
 
 /// What an edge carries. Ports are typed by it; `validate` refuses an edge between two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +17,8 @@ pub enum Kind {
     Rejects,
     /// [`proto::payload::Payload`].
     Payloads,
+    /// [`proto::feed_status::FeedStatus`].
+    Statuses,
 }
 
 /// Expands a macro over all kinds: the variant, and the type of its records. What has a variant per
@@ -27,6 +31,7 @@ macro_rules! each_kind {
             Candles: proto::candle::Candle,
             Rejects: proto::reject::Reject,
             Payloads: proto::payload::Payload,
+            Statuses: proto::feed_status::FeedStatus,
         }
     };
 }
@@ -34,10 +39,14 @@ pub(crate) use each_kind;
 
 impl Kind {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects, Self::Payloads];
+    pub const ALL: &'static [Self] =
+        &[Self::Ticks, Self::Candles, Self::Rejects, Self::Payloads, Self::Statuses];
 
-    /// Those that tables and archives store: an identity or an order tells their rows apart.
-    pub const STORED: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects];
+    /// Those that archives store: by the time of what they say.
+    pub const ARCHIVED: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects];
+
+    /// Those that tables store: a key tells their rows apart.
+    pub const KEYED: &'static [Self] = &[Self::Ticks, Self::Candles, Self::Rejects, Self::Statuses];
 
     /// The word in messages, docs and pictures.
     pub const fn name(self) -> &'static str {
@@ -46,6 +55,7 @@ impl Kind {
             Self::Candles => "candles",
             Self::Rejects => "rejects",
             Self::Payloads => "payloads",
+            Self::Statuses => "statuses",
         }
     }
 
@@ -56,6 +66,7 @@ impl Kind {
             Self::Candles => CANDLE_COLUMNS,
             Self::Rejects => REJECT_COLUMNS,
             Self::Payloads => PAYLOAD_COLUMNS,
+            Self::Statuses => STATUS_COLUMNS,
         }
     }
 }

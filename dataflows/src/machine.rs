@@ -8,6 +8,7 @@
 use std::fmt;
 
 use proto::candle::Candle;
+use proto::feed_status::FeedStatus;
 use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::series::KeyGroup;
@@ -85,6 +86,18 @@ impl Emit {
         match self.outputs.get_mut(number) {
             Some(Rows::Payloads(rows)) => rows,
             other => panic!("output {number} carries {:?}, not payloads", other.map(|o| o.kind())),
+        }
+    }
+
+    /// The run of statuses of output `number`.
+    ///
+    /// # Panics
+    /// When the output is not there or carries something else: a mistake in the operator.
+    #[expect(clippy::panic, reason = "an operator's own table of outputs decides, no input can")]
+    pub fn statuses(&mut self, number: usize) -> &mut Vec<FeedStatus> {
+        match self.outputs.get_mut(number) {
+            Some(Rows::Statuses(rows)) => rows,
+            other => panic!("output {number} carries {:?}, not statuses", other.map(|o| o.kind())),
         }
     }
 

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use proto::candle::Candle;
 use proto::columns::Names;
+use proto::feed_status::FeedStatus;
 use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::series::SeriesId;
@@ -78,6 +79,12 @@ pub fn payloads(left: &Payload, right: &Payload) -> Ordering {
     (left.time, &left.bytes)
         .cmp(&(right.time, &right.bytes))
         .then_with(|| all(left).cmp(&all(right)))
+}
+
+/// Compares statuses of one series: by clock, then by all that they say.
+pub fn statuses(left: &FeedStatus, right: &FeedStatus) -> Ordering {
+    let all = |status: &FeedStatus| (status.clock, status.status, status.last, status.feed_last);
+    all(left).cmp(&all(right))
 }
 
 /// Puts the runs of an epoch into one run in canonical order.

@@ -176,7 +176,7 @@ impl OperatorDefinition for Filter {
         match kind {
             Kind::Ticks => Ok(AnyMachine::Ticks(Box::new(machine))),
             Kind::Candles => Ok(AnyMachine::Candles(Box::new(machine))),
-            Kind::Rejects | Kind::Payloads => {
+            Kind::Rejects | Kind::Payloads | Kind::Statuses => {
                 Err(Fault::defect("filter", format!("it does not take {kind}")))
             }
         }

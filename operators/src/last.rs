@@ -75,7 +75,9 @@ impl OperatorDefinition for Last {
             Kind::Payloads => {
                 Ok(AnyMachine::Payloads(Box::new(LastMachine::<Payload>::new(context.series))))
             }
-            Kind::Rejects => Err(Fault::defect("last", "it does not take rejects")),
+            kind @ (Kind::Rejects | Kind::Statuses) => {
+                Err(Fault::defect("last", format!("it does not take {kind}")))
+            }
         }
     }
 }

@@ -2,9 +2,12 @@
 //! definition and its machine. It sees records, epochs and clock readings; it has no clock, no I/O
 //! and no chance, and nothing it emits depends on how records were batched or shared out to workers.
 
+pub mod as_of;
 pub mod calendar;
 pub mod clean;
+pub mod copy;
 pub mod dedupe;
+pub mod feed_status;
 pub mod filter;
 pub mod last;
 pub mod ohlcv;
@@ -18,6 +21,7 @@ use dataflows::component::operator::OperatorDefinition;
 pub const OPERATORS: &[&dyn OperatorDefinition] = &[
     &clean::Clean,
     &dedupe::Dedupe,
+    &feed_status::FeedStatuses,
     &filter::Filter,
     &last::Last,
     &ohlcv::Ohlcv,

@@ -105,7 +105,9 @@ impl OperatorDefinition for Throttle {
             Kind::Payloads => {
                 Ok(AnyMachine::Payloads(Box::new(ThrottleMachine::<Payload>::new(every, series))))
             }
-            Kind::Rejects => Err(Fault::defect("throttle", "it does not take rejects")),
+            kind @ (Kind::Rejects | Kind::Statuses) => {
+                Err(Fault::defect("throttle", format!("it does not take {kind}")))
+            }
         }
     }
 }

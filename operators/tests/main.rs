@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calendars;
 #[cfg(test)]
+mod copy;
+#[cfg(test)]
 mod naive;
 #[cfg(test)]
 mod oracles;

@@ -56,14 +56,14 @@ pub(crate) fn check_message_id(id: &str) -> Result<(), RecordError> {
 }
 
 /// Event time for serde: RFC 3339 in text, nanoseconds in binary.
-mod time {
+pub(crate) mod time {
     use super::{Deserialize, Deserializer, EventTime, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &EventTime, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &EventTime, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() { to.collect_str(time) } else { time.serialize(to) }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<EventTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<EventTime, D::Error> {
         if from.is_human_readable() {
             String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
         } else {

@@ -6,15 +6,21 @@
 //! values only, and [`columns`] and `row` are the one place where a record's layout in Arrow,
 //! Parquet and SQL is decided.
 
+pub mod account;
+pub mod archive_note;
 pub mod candle;
 pub mod candle_message;
 pub mod chat_message;
+pub mod client_order_id;
 pub mod columns;
 pub mod decimal;
+pub mod decision;
 pub mod depth;
 pub mod envelope;
 pub mod event_time;
 mod exact;
+pub mod feed_status;
+pub mod follow;
 pub mod json;
 pub mod order;
 pub mod payload;
@@ -24,6 +30,7 @@ pub mod reject;
 pub mod row;
 pub mod series;
 pub mod side;
+pub mod specification;
 pub mod tick;
 pub mod tick_message;
 pub mod timeframe;

@@ -24,6 +24,9 @@ pub enum OrderKind {
     Limit,
     /// At the market's price once it reaches `limit_price`.
     Stop,
+    /// No trade: stop loss and take profit of a position are now those given, an absent one is
+    /// removed. Its lots are zero, and it is `FILLED` when it is done.
+    Modify,
 }
 
 /// How far an order has come.
@@ -108,15 +111,22 @@ pub struct Order {
     /// The signal that it copies.
     #[serde(default)]
     pub signal_id: Option<String>,
-    /// The position that it closes.
+    /// The position that it closes or changes, where its name at the venue is known.
     #[serde(default)]
     pub position_id: Option<String>,
+    /// The client order id of the order that opened what it closes or changes: known before the
+    /// venue has given the position a name. On a netting account the venue has one position for
+    /// several of them.
+    #[serde(default)]
+    pub opened_by: Option<String>,
 }
 
 impl Order {
     fn check_numbers(&self) -> Result<(), RecordError> {
         ensure_size(self.lots.units(), "lots")?;
-        ensure(self.lots > Quantity::ZERO, "lots", "must be positive")?;
+        let is_modify = self.kind == OrderKind::Modify;
+        let fits = is_modify == (self.lots == Quantity::ZERO);
+        ensure(fits, "lots", "must be positive, and zero for modify")?;
         ensure_size(self.lots_filled.units(), "lots_filled")?;
         ensure(self.lots_filled <= self.lots, "lots_filled", "must not exceed the lots ordered")?;
         for (price, field) in [
@@ -131,12 +141,12 @@ impl Order {
     }
 
     fn check_state(&self) -> Result<(), RecordError> {
-        let market = self.kind == OrderKind::Market;
+        let market = matches!(self.kind, OrderKind::Market | OrderKind::Modify);
         if !market && self.limit_price.is_none() {
             return Err(RecordError::Missing("limit_price"));
         }
         let at_market = !(market && self.limit_price.is_some());
-        ensure(at_market, "limit_price", "must be absent for a market order")?;
+        ensure(at_market, "limit_price", "must be absent unless the order is limit or stop")?;
         let filled = self.lots_filled > Quantity::ZERO;
         if filled && self.fill_price.is_none() {
             return Err(RecordError::Missing("fill_price"));
@@ -169,6 +179,7 @@ impl Record for Order {
             (&self.venue_order_id, "venue_order_id"),
             (&self.reason, "reason"),
             (&self.position_id, "position_id"),
+            (&self.opened_by, "opened_by"),
         ] {
             name.as_deref().map_or(Ok(()), |name| ensure_name(name, field))?;
         }

@@ -10,6 +10,7 @@ use crate::candle::{Candle, FLAG_NAMES};
 use crate::columns::Names;
 use crate::decimal::{Price, Quantity};
 use crate::event_time::EventTime;
+use crate::feed_status::FeedStatus;
 use crate::payload::Payload;
 use crate::reject::Reject;
 use crate::series::SeriesId;
@@ -128,6 +129,16 @@ pub const PAYLOAD_COLUMNS: &[Column] = &[
     nullable("content_type", ColumnType::Text),
     nullable("traceparent", ColumnType::Text),
     column("payload", ColumnType::Bytes),
+];
+
+/// The columns of a feed's status.
+pub const STATUS_COLUMNS: &[Column] = &[
+    column("source", ColumnType::Text),
+    column("instrument", ColumnType::Text),
+    column("clock", ColumnType::Time),
+    column("status", ColumnType::Text),
+    column("last_time", ColumnType::Time),
+    column("feed_time", ColumnType::Time),
 ];
 
 /// The values of one column, one per row.
@@ -325,6 +336,18 @@ pub fn payload_values(payloads: &[Payload], names: &Names) -> Vec<Values> {
         texts(payloads, |payload| payload.content_type.clone()),
         texts(payloads, |payload| payload.traceparent.map(|trace| trace.to_string().into())),
         Values::Bytes(payloads.iter().map(|payload| Some(payload.bytes.clone())).collect()),
+    ]
+}
+
+/// Gives the values of statuses, in the order of [`STATUS_COLUMNS`].
+pub fn status_values(statuses: &[FeedStatus], names: &Names) -> Vec<Values> {
+    vec![
+        sources(statuses, names, |status| Some(status.series)),
+        instruments(statuses, names, |status| Some(status.series)),
+        numbers(statuses, |status| status.clock.ns()),
+        texts(statuses, |status| Some(status.status.word().into())),
+        numbers(statuses, |status| status.last.ns()),
+        numbers(statuses, |status| status.feed_last.ns()),
     ]
 }
 

@@ -40,6 +40,10 @@ pub struct TradeEvent {
     /// The order that led to it, where it is known.
     #[serde(default)]
     pub client_order_id: Option<String>,
+    /// The position that this one is what is left of: MT4 gives the remainder of a partial close
+    /// a new ticket.
+    #[serde(default)]
+    pub parent_id: Option<String>,
 }
 
 impl Record for TradeEvent {
@@ -50,8 +54,10 @@ impl Record for TradeEvent {
         ensure_name(&self.account, "account")?;
         ensure_name(&self.instrument, "instrument")?;
         ensure_name(&self.position_id, "position_id")?;
-        if let Some(id) = &self.client_order_id {
-            ensure_name(id, "client_order_id")?;
+        for (id, field) in
+            [(&self.client_order_id, "client_order_id"), (&self.parent_id, "parent_id")]
+        {
+            id.as_deref().map_or(Ok(()), |id| ensure_name(id, field))?;
         }
         check_trade(self.action, self.lots, self.lots_open, self.price)?;
         check_price(self.stop_loss, "stop_loss")?;

@@ -41,6 +41,10 @@ pub struct TradeSignal {
     /// The leader's equity after the trade, in the account's currency, for sizing by equity.
     #[serde(default, with = "crate::exact::maybe")]
     pub equity: Option<Quantity>,
+    /// The position that this one is what is left of: MT4 gives the remainder of a partial close
+    /// a new ticket.
+    #[serde(default)]
+    pub parent_id: Option<String>,
 }
 
 impl TradeSignal {
@@ -65,6 +69,7 @@ impl Record for TradeSignal {
         ensure_name(&self.leader, "leader")?;
         ensure_name(&self.instrument, "instrument")?;
         ensure_name(&self.position_id, "position_id")?;
+        self.parent_id.as_deref().map_or(Ok(()), |id| ensure_name(id, "parent_id"))?;
         check_trade(self.action, self.lots, self.lots_open, self.price)?;
         check_price(self.stop_loss, "stop_loss")?;
         check_price(self.take_profit, "take_profit")?;
@@ -97,6 +102,7 @@ mod tests {
             stop_loss: None,
             take_profit: None,
             equity: None,
+            parent_id: None,
         }
     }
 

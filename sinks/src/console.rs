@@ -99,6 +99,7 @@ const fn shown(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Rejects => &["clock", "component", "reason", "place", "detail"],
         Kind::Payloads => &["source", "instrument", "time", "content_type", "payload"],
+        Kind::Statuses => &["source", "instrument", "clock", "status", "last_time", "feed_time"],
     }
 }
 

@@ -7,8 +7,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use proto::candle::{Candle, Reason};
 use proto::event_time::EventTime;
+use proto::feed_status::{Activity, FeedStatus};
 use proto::reject::Reject;
 use serde_json::json;
+use sqlx::{Connection, Executor};
 
 use super::durable::{Epochs, Event, Job, history};
 use super::support::World;
@@ -55,6 +57,12 @@ pub(crate) fn epochs(world: &World, kind: Kind, seeds: &Seeds) -> Epochs {
                     tick: None,
                     payload: Vec::new(),
                 }),
+                Rows::Statuses(rows) => {
+                    let clock = EventTime::from_ns((number * 100 + index) as i64 * 1_000_000_000);
+                    let series = world.tick(instrument, "2014-05-01T10:00:00.5", None).series;
+                    let status = Activity::ALL[usize::from(two)];
+                    rows.push(FeedStatus { series, clock, status, last: clock, feed_last: clock });
+                }
                 Rows::Payloads(_) => panic!("a table takes no payloads"),
             }
         }
@@ -72,6 +80,7 @@ fn dump(database: &Database, table: &str, kind: Kind) -> Vec<String> {
         }
         Kind::Ticks => "instrument || ' ' || coalesce(CAST(sequence AS VARCHAR(20)), '-')",
         Kind::Rejects => "id || ' ' || detail",
+        Kind::Statuses => "instrument || ' ' || CAST(clock AS VARCHAR(40)) || ' ' || status",
         Kind::Payloads => panic!("a table takes no payloads"),
     };
     let mut rows = database.ask(&format!("SELECT {columns} FROM {table}"));
@@ -101,7 +110,7 @@ fn whatever_is_killed_the_table_is_that_of_a_run_that_was_not() {
     for database in Database::all("durable") {
         let cases = if database.is_postgres { 12 } else { 20 };
         let config_ = Config { cases, failure_persistence: None, ..Config::default() };
-        let kinds = prop_oneof![Just(Kind::Candles), Just(Kind::Ticks), Just(Kind::Rejects)];
+        let kinds = prop::sample::select(Kind::KEYED);
         let generation = std::cell::Cell::new(1);
         let mut runner = TestRunner::new(config_);
         let outcome = runner.run(
@@ -175,6 +184,37 @@ fn a_start_that_was_replaced_writes_nothing_and_is_told_why() {
         new.finish(Ending::Failed).unwrap();
         old.finish(Ending::Failed).unwrap();
         assert_eq!(count(&database, &table), "3");
+    }
+}
+
+#[test]
+fn a_connection_that_the_server_ends_is_made_anew_and_every_row_is_there_once() {
+    for database in Database::all("again").into_iter().filter(|database| database.is_postgres) {
+        let config = config(&database, "ended", 1);
+        let (kind, epochs) = (Kind::Ticks, ticks(&database.world, 3));
+        let table = name(&config).to_owned();
+        let job = Job { world: &database.world, sink: "table", config, kind, epochs };
+        let mut sink = job.open(Durable { generation: 1, restored: None }).unwrap();
+        sink.apply(job.sealed(1)).unwrap();
+        let holds = "BEGIN; SELECT 1 FROM tapeflow_again._tapeflow_progress FOR UPDATE";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut holder = runtime.block_on(sqlx::PgConnection::connect(&database.url)).unwrap();
+        runtime.block_on(holder.execute(holds)).unwrap();
+        std::thread::scope(|scope| {
+            let applying = scope.spawn(|| sink.apply(job.sealed(2)));
+            // In the middle of its transaction: it waits for the row that is held.
+            let ends = "SELECT CAST(pg_terminate_backend(pid) AS text) FROM pg_stat_activity WHERE \
+                        wait_event_type = 'Lock' AND query LIKE '%again%_tapeflow_progress%'";
+            while database.ask(ends).is_empty() {
+                assert!(!applying.is_finished());
+            }
+            runtime.block_on(holder.execute("ROLLBACK")).unwrap();
+            applying.join().unwrap().unwrap();
+        });
+        sink.apply(job.sealed(3)).unwrap();
+        sink.finish(Ending::Complete).unwrap();
+        assert_eq!(count(&database, &table), "3");
+        assert_eq!(progress(&database), ["3 1 0"]);
     }
 }
 

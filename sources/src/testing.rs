@@ -21,6 +21,7 @@ pub(crate) fn context(root: &Path) -> SourceContext {
         range: None,
         threads: 2,
         health: std::sync::Arc::default(),
+        is_healed: false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dataflows::component::health::Health;
+use dataflows::component::source::Continuity;
 use dataflows::fault::Fault;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -13,8 +14,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 
 use super::connect::Broker;
-use super::link::{Link, Pending, Prepare, gone};
-use super::topology::{Topology, short};
+use super::link::{Found, Link, Pending, Prepare, gone};
+use super::topology::{Argument, Topology, short};
 use crate::runtime;
 
 /// Where a stream is read from.
@@ -60,6 +61,9 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct Incoming {
     link: Link<Subscription>,
+    reading: Arc<Reading>,
+    /// The connection of which it was told whether it goes on where the one before ended.
+    told: u64,
     /// Of a stream: the next offset to read, plus one; 0: none was read yet.
     next: Arc<AtomicU64>,
     /// The last tag of this connection that was taken out.
@@ -82,13 +86,15 @@ impl Incoming {
     /// Not connected yet; connections are counted upwards from behind `generation`.
     pub fn new(broker: Broker, reading: Reading, generation: u64) -> Self {
         let next = Arc::new(AtomicU64::new(0));
-        let (reading, offset) = (Arc::new(reading), next.clone());
+        let reading = Arc::new(reading);
+        let (shared, offset) = (reading.clone(), next.clone());
         let prepare: Prepare<Subscription> = Arc::new(move |channel| {
-            let (reading, offset) = (reading.clone(), offset.clone());
+            let (reading, offset) = (shared.clone(), offset.clone());
             Box::pin(async move { subscribe(channel, &reading, &offset).await })
         });
         let link = Link::new(broker, prepare, generation);
-        Self { link, next, taken: 0, acked: 0, due: 0 }
+        let told = generation;
+        Self { link, reading, next, told, taken: 0, acked: 0, due: 0 }
     }
 
     /// Says there how the connection stands; see [`Link::report_to`].
@@ -107,6 +113,32 @@ impl Incoming {
     /// The number of the connection that the messages taken out last have come by.
     pub const fn generation(&self) -> u64 {
         self.link.generation()
+    }
+
+    /// Looks for the queue whenever it connects, so that [`Incoming::continuity`] can tell.
+    pub fn watch_continuity(&mut self) {
+        self.link.probe(short(&self.reading.queue));
+    }
+
+    /// Says once of every connection whether its queue still has all that was not acknowledged.
+    ///
+    /// A queue that is there has lost nothing, unless it drops by age or size: by its age anything
+    /// may be gone, by its size only if it is full. What a policy of the broker's drops is not seen.
+    pub fn continuity(&mut self) -> Option<Continuity> {
+        let generation = self.link.generation();
+        let found = self.link.found().filter(|_| self.told != generation)?;
+        self.told = generation;
+        let Found::Messages(messages) = found else { return Some(Continuity::Broken) };
+        let arguments = self.reading.topology.queue.as_ref().map(|queue| &queue.arguments);
+        let argument = |name| arguments.and_then(|arguments| arguments.get(name));
+        let is_full = match argument("x-max-length") {
+            Some(Argument::Number(most)) => i64::from(messages) >= *most,
+            Some(_) => true,
+            None => false,
+        };
+        let is_limited =
+            ["x-message-ttl", "x-max-length-bytes"].iter().any(|n| argument(n).is_some());
+        Some(if is_full || is_limited { Continuity::Broken } else { Continuity::Whole })
     }
 
     /// Takes out at most so many messages, all of one connection, waiting for the first one so

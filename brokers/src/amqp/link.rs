@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use dataflows::component::health::Health;
 use dataflows::fault::Fault;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind};
 
 use super::connect::Broker;
-use super::refusal::{Failure, sort};
+use super::refusal::{Failure, is_not_found, sort};
 use crate::backoff::Backoff;
 use crate::runtime;
 
@@ -36,6 +38,17 @@ pub struct Link<S> {
     backoff: Backoff,
     generation: u64,
     health: Arc<Health>,
+    /// A queue that is looked for before anything is declared.
+    probed: Option<ShortString>,
+}
+
+/// What there was of a queue before it was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It was not there.
+    Nothing,
+    /// It had so many messages.
+    Messages(u32),
 }
 
 enum State<S> {
@@ -48,6 +61,7 @@ struct Up<S> {
     connection: Connection,
     channel: Channel,
     session: S,
+    found: Option<Found>,
 }
 
 impl<S> std::fmt::Debug for Link<S> {
@@ -61,7 +75,20 @@ impl<S: Send + 'static> Link<S> {
     pub fn new(broker: Broker, prepare: Prepare<S>, generation: u64) -> Self {
         let state = State::Down { until: Instant::now() };
         let (backoff, health) = (Backoff::new(), Arc::default());
-        Self { broker, prepare, state, backoff, generation, health }
+        Self { broker, prepare, state, backoff, generation, health, probed: None }
+    }
+
+    /// Looks for this queue whenever it connects, before it is declared.
+    pub fn probe(&mut self, queue: ShortString) {
+        self.probed = Some(queue);
+    }
+
+    /// What there was of the queue that is looked for, when the present connection was made.
+    pub const fn found(&self) -> Option<Found> {
+        match &self.state {
+            State::Up(up) => up.found,
+            _ => None,
+        }
     }
 
     /// Says there how the connection stands, from now on.
@@ -174,12 +201,17 @@ impl<S: Send + 'static> Link<S> {
 
     fn open(&self) -> Pending<'static, Result<Up<S>, lapin::Error>> {
         let (broker, prepare) = (self.broker.clone(), self.prepare.clone());
+        let probed = self.probed.clone();
         Box::pin(async move {
             let opening = async {
                 let connection = broker.connect().await?;
+                let found = match probed {
+                    Some(queue) => Some(find(&connection, queue).await?),
+                    None => None,
+                };
                 let channel = connection.create_channel().await?;
                 let session = prepare(channel.clone()).await?;
-                Ok(Up { connection, channel, session })
+                Ok(Up { connection, channel, session, found })
             };
             match tokio::time::timeout(OPEN_WITHIN, opening).await {
                 Ok(opened) => opened,
@@ -195,7 +227,7 @@ impl<S: Send + 'static> Link<S> {
     pub fn close(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Down { until: Instant::now() });
         let State::Up(up) = state else { return };
-        let Up { connection, channel, session } = *up;
+        let Up { connection, channel, session, found: _ } = *up;
         let closing = async move {
             // The channel first: its frames go out in their order, those of the connection before.
             let closed = match channel.close(200, "OK".into()).await {
@@ -213,6 +245,22 @@ impl<S: Send + 'static> Link<S> {
             Err(fault) => fault.to_string(),
         };
         tracing::warn!(broker = %self.broker.address, why, "a connection was not closed in order");
+    }
+}
+
+/// Looks for a queue, on a channel of its own: the broker closes that if there is none.
+async fn find(connection: &Connection, queue: ShortString) -> lapin::Result<Found> {
+    let channel = connection.create_channel().await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = channel.queue_declare(queue, options, FieldTable::default()).await;
+    match found {
+        Ok(queue) => {
+            let messages = queue.message_count();
+            channel.close(200, "OK".into()).await?;
+            Ok(Found::Messages(messages))
+        }
+        Err(error) if is_not_found(&error) => Ok(Found::Nothing),
+        Err(error) => Err(error),
     }
 }
 

@@ -87,6 +87,16 @@ fn remedy(kind: &AMQPErrorKind, text: &str, address: &Address, is_new: bool) -> 
     }
 }
 
+/// Tells whether something that was asked for is not there. A node that is still starting says so in
+/// other words.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
+    let text = refusal.get_message().as_str();
+    matches!(refusal.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
+        && !text.contains("is down")
+        && !text.contains("inaccessible")
+}
+
 /// What TLS says of a certificate, if that is what failed.
 fn certificate(io: &std::io::Error) -> Option<String> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(io);

@@ -87,7 +87,7 @@ enum End {
 }
 
 async fn run(options: Arc<Options>, mut duty: impl Duty, mut stop: watch::Receiver<()>) {
-    let mut backoff = Backoff::new();
+    let mut backoff = options.wait_max.map_or_else(Backoff::new, Backoff::up_to);
     let mut generation = 0;
     let mut broker = 0;
     loop {

@@ -40,6 +40,8 @@ pub struct Settings<'a> {
     pub client: &'a Client,
     /// `qos`.
     pub qos: u8,
+    /// The longest wait before a connection is tried again; none: the usual one.
+    pub wait_max: Option<Duration>,
     /// Where it is told whether the connection stands.
     pub health: Arc<Health>,
 }
@@ -52,6 +54,7 @@ pub(super) struct Options {
     pub(super) protocol: Protocol,
     pub(super) client_id: String,
     pub(super) health: Arc<Health>,
+    pub(super) wait_max: Option<Duration>,
     client: Client,
     will: Option<Will>,
     tls: Option<Arc<ClientConfig>>,
@@ -97,6 +100,7 @@ impl Options {
             protocol: settings.protocol,
             client_id,
             health: settings.health.clone(),
+            wait_max: settings.wait_max,
             client: settings.client.clone(),
             will: settings.will.cloned(),
             tls,

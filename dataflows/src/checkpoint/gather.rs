@@ -56,6 +56,8 @@ pub struct SourceMark {
     pub reached: EventTime,
     /// The messages that it had delivered lately: encoded ids.
     pub seen: Vec<u8>,
+    /// Of one that is healed: what it had handed in lately.
+    pub seam: Vec<u8>,
 }
 
 /// Everything that belongs to one checkpoint.

@@ -64,6 +64,9 @@ pub struct SourceState {
     pub reached: i64,
     /// The messages that it had delivered lately, so that a redelivery is known.
     pub seen: Option<Piece>,
+    /// Of one that is healed from an archive: what it had handed in lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seam: Option<Piece>,
 }
 
 /// The state of an operator.
@@ -150,7 +153,7 @@ impl Manifest {
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         let bundles = self.operators.iter().flat_map(|operator| &operator.bundles);
         let sinks = self.sinks.iter().map(|sink| &sink.state);
-        let seen = self.sources.iter().filter_map(|source| source.seen.as_ref());
+        let seen = self.sources.iter().flat_map(|source| source.seen.iter().chain(&source.seam));
         bundles.map(|bundle| &bundle.piece).chain(sinks).chain(seen)
     }
 

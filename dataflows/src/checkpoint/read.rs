@@ -20,8 +20,17 @@ pub struct Restored {
     pub operators: Vec<BTreeMap<KeyGroup, Vec<u8>>>,
     /// By sink of the manifest.
     pub sinks: Vec<Vec<u8>>,
-    /// By source of the manifest: the messages delivered lately.
-    pub seen: Vec<Vec<u8>>,
+    /// By source of the manifest.
+    pub lately: Vec<Lately>,
+}
+
+/// What a source has handed in lately; see [`crate::checkpoint::manifest::SourceState`].
+#[derive(Debug, Clone)]
+pub struct Lately {
+    /// Its messages; empty: none.
+    pub seen: Vec<u8>,
+    /// Its ticks, of one that is healed; empty: it is not.
+    pub seam: Vec<u8>,
 }
 
 /// Finds the newest checkpoint that is whole and undamaged; says of every newer one, in order, what
@@ -76,13 +85,16 @@ pub fn load(
     let operators: Result<Vec<_>, String> = operators.collect();
     let sinks = manifest.sinks.iter().map(|sink| cut(&sink.state).map(<[u8]>::to_vec));
     let sinks: Result<Vec<Vec<u8>>, String> = sinks.collect();
-    let seen = manifest.sources.iter().map(|source| {
-        source.seen.as_ref().map_or(Ok(Vec::new()), |piece| cut(piece).map(<[u8]>::to_vec))
-    });
-    let seen: Result<Vec<Vec<u8>>, String> = seen.collect();
-    let all = (|| Ok((operators?, sinks?, seen?)))();
+    let maybe = |piece: &Option<Piece>| {
+        piece.as_ref().map_or(Ok(Vec::new()), |piece| cut(piece).map(<[u8]>::to_vec))
+    };
+    let lately = manifest.sources.iter();
+    let lately =
+        lately.map(|source| Ok(Lately { seen: maybe(&source.seen)?, seam: maybe(&source.seam)? }));
+    let lately: Result<Vec<Lately>, String> = lately.collect();
+    let all = (|| Ok((operators?, sinks?, lately?)))();
     drop(packs);
-    Ok(all.map(|(operators, sinks, seen)| Restored { manifest, operators, sinks, seen }))
+    Ok(all.map(|(operators, sinks, lately)| Restored { manifest, operators, sinks, lately }))
 }
 
 fn parse(bytes: &[u8], job: &str, epoch: Epoch, sum: &str) -> Result<Manifest, String> {

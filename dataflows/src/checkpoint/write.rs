@@ -179,6 +179,7 @@ impl Writer {
                 position: mark.position.as_ref().map(|position| Hex(position.0.clone())),
                 reached: mark.reached.ns(),
                 seen: (!mark.seen.is_empty()).then(|| place(&mark.seen)),
+                seam: (!mark.seam.is_empty()).then(|| place(&mark.seam)),
             })
             .collect();
         let manifest = Manifest {

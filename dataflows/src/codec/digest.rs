@@ -1,6 +1,7 @@
 //! Fingerprints of rows, to notice that an input is not what it was.
 
 use proto::candle::Candle;
+use proto::feed_status::FeedStatus;
 use proto::payload::Payload;
 use proto::reject::Reject;
 use proto::tick::Tick;
@@ -32,6 +33,7 @@ pub fn digest(rows: &Rows, rejects: &[Reject], seed: u64) -> u64 {
         Rows::Candles(candles) => candles.iter().fold(upper, candle),
         Rows::Rejects(rejects) => rejects.iter().fold(upper, reject),
         Rows::Payloads(payloads) => payloads.iter().fold(upper, payload),
+        Rows::Statuses(statuses) => statuses.iter().fold(upper, status),
     };
     let lower = rejects.iter().fold(lower, reject);
     u64::from(upper) << 32 | u64::from(lower)
@@ -90,6 +92,12 @@ fn reject(hash: u32, reject: &Reject) -> u32 {
     let hash = bytes(hash, reject.place.as_deref().unwrap_or_default().as_bytes());
     let hash = bytes(hash, &reject.payload);
     step(hash, reject.tick.as_ref().map_or(0, tick))
+}
+
+fn status(hash: u32, status: &FeedStatus) -> u32 {
+    let times = [status.clock, status.last, status.feed_last];
+    let [clock, last, feed_last] = times.map(|time| time.ns().cast_unsigned());
+    step(hash, fold([clock, last, feed_last, status.status as u64]))
 }
 
 fn payload(hash: u32, payload: &Payload) -> u32 {

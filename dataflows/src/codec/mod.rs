@@ -12,6 +12,7 @@ mod read;
 mod rejects;
 #[cfg(test)]
 mod samples;
+mod statuses;
 mod ticks;
 
 pub use digest::digest;
@@ -37,6 +38,7 @@ const fn code(kind: Kind) -> u8 {
         Kind::Candles => 1,
         Kind::Rejects => 2,
         Kind::Payloads => 3,
+        Kind::Statuses => 4,
     }
 }
 
@@ -81,6 +83,7 @@ pub fn encode(
         }
         Rows::Rejects(rows) => rejects::write(rows, series, local, &mut packer),
         Rows::Payloads(rows) => payloads::write(rows, local, &mut packer),
+        Rows::Statuses(rows) => statuses::write(rows, local, &mut packer),
     }
     rejects::write(rejects, series, local, &mut packer);
     packer.flush();
@@ -201,6 +204,10 @@ fn read(reader: &mut Reader<'_>, table: &SeriesTable) -> Result<(Rows, Vec<Rejec
         Kind::Payloads => {
             let count = reader.count(rows, payloads::BYTES_MIN)?;
             Rows::Payloads(payloads::read(count, &dictionary, reader)?)
+        }
+        Kind::Statuses => {
+            let count = reader.count(rows, statuses::BYTES_MIN)?;
+            Rows::Statuses(statuses::read(count, &dictionary, reader)?)
         }
     };
     let count = reader.count(rejects, rejects::BYTES_MIN)?;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proto::candle::{Basis, Candle, Ohlc, Reason};
 use proto::decimal::{Price, Quantity};
 use proto::event_time::EventTime;
+use proto::feed_status::{Activity, FeedStatus};
 use proto::reject::Reject;
 use proto::series::{SeriesId, SeriesTable};
 use proto::tick::Tick;
@@ -135,4 +136,18 @@ pub(super) fn candles() -> impl Strategy<Value = (Vec<Candle>, Vec<Reject>)> {
 /// Rejects as rows, and rejects beside them.
 pub(super) fn both_rejects() -> impl Strategy<Value = (Vec<Reject>, Vec<Reject>)> {
     (rejects(), rejects())
+}
+
+/// Statuses.
+pub(super) fn statuses() -> impl Strategy<Value = Vec<FeedStatus>> {
+    let times = [number().boxed(), number().boxed(), number().boxed()];
+    let status = (0..SERIES, times, 0..Activity::ALL.len());
+    let status = status.prop_map(|(series, [clock, last, feed_last], status)| FeedStatus {
+        series: SeriesId(series),
+        clock: EventTime::from_ns(clock),
+        status: Activity::ALL[status],
+        last: EventTime::from_ns(last),
+        feed_last: EventTime::from_ns(feed_last),
+    });
+    vec(status, 0..20)
 }

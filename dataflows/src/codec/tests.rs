@@ -52,6 +52,11 @@ proptest! {
     }
 
     #[test]
+    fn statuses_come_back_as_they_were(rows in samples::statuses()) {
+        check(Rows::Statuses(rows), Vec::new())?;
+    }
+
+    #[test]
     fn damaged_bytes_are_an_error_or_something_but_no_panic(
         (ticks, rejects) in samples::ticks(),
         (candles, _) in samples::candles(),

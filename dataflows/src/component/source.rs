@@ -1,8 +1,9 @@
 //! The seam of sources.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::archive_note::ArchiveNote;
 use proto::event_time::EventTime;
 use proto::series::SeriesTable;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ pub struct SourceContext {
     pub threads: usize,
     /// Where it says whether its connection stands.
     pub health: Arc<Health>,
+    /// The job asks for its [`Source::continuity`]: what its broker loses is to be made good for.
+    pub is_healed: bool,
 }
 
 /// The part of the past that a backfill wants.
@@ -109,6 +112,18 @@ pub trait SourceDefinition: Definition {
     fn window(&self, _config: &Value) -> Option<u64> {
         None
     }
+    /// Of one that reads a dataset to which somebody adds: how far that is complete; none: it does
+    /// not say.
+    ///
+    /// # Errors
+    /// When what says it cannot be read.
+    fn note(&self, _config: &Value, _root: &Path) -> Result<Option<ArchiveNote>, Fault> {
+        Ok(None)
+    }
+    /// Tells whether its [`Source::continuity`] says anything: only then it can be healed.
+    fn tells_continuity(&self, _config: &Value) -> bool {
+        false
+    }
     /// How it makes good for what was not settled.
     fn promise(&self, config: &Value) -> Promise;
     /// Opens it, behind a position if there is one. A source that [replays](Promise::Replays)
@@ -123,6 +138,15 @@ pub trait SourceDefinition: Definition {
         behind: Option<Position>,
         context: SourceContext,
     ) -> Result<Box<dyn Source>, Fault>;
+}
+
+/// Whether what a connection delivers follows on what was delivered before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// The broker kept everything that was not acknowledged.
+    Whole,
+    /// It may have dropped messages, or never had them: its queue was not there, or was full.
+    Broken,
 }
 
 /// How long a source that is acknowledged waits for its next record before it lets itself be settled.
@@ -145,6 +169,12 @@ pub trait Source: Send {
     /// # Errors
     /// When it cannot be acknowledged.
     fn settle(&mut self, position: &Position) -> Result<(), Fault>;
+    /// Says, once for every connection, whether it goes on where the one before ended: asked behind
+    /// [`Source::next`], of the connection by which the last intake came. None: there is no new one,
+    /// or it cannot be told.
+    fn continuity(&mut self) -> Option<Continuity> {
+        None
+    }
     /// How much of the input has been read, in thousandths, where that is known: for progress.
     fn progress(&self) -> Option<u32> {
         None

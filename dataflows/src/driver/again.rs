@@ -3,6 +3,7 @@
 
 use crate::batch::Rows;
 use crate::driver::feed::{Closing, Feed, Turn};
+use crate::driver::healed;
 use crate::fault::Fault;
 use crate::journal::{Entries, Entry, Item};
 use crate::moment::Epoch;
@@ -109,6 +110,11 @@ impl Feed {
     ) -> Result<Option<Turn>, Fault> {
         let (rows, rejects) = (item.rows as usize, item.rejects as usize);
         let place = || format!("sources.{}", self.shared.plan.sources[source].id);
+        if let Some(whole_for) = healed::read_mark(item) {
+            self.mark_again(source, whole_for);
+            self.stand(source, std::mem::take(&mut item.position));
+            return Ok(None);
+        }
         let payload = item.payload.take();
         if payload.is_none() && is_replay {
             let why = "has no records for a replay; was it made by `tapeflow record`?";
@@ -144,6 +150,7 @@ impl Feed {
         for delivery in &item.deliveries {
             self.sources[source].seen.is_new(delivery.id);
         }
+        self.remember_again(source, item, &runs);
         let mut rejects = Some(rejects);
         for rows in runs {
             self.admit(source, rows, rejects.take().unwrap_or_default());
@@ -172,6 +179,7 @@ impl Feed {
         }
         tracing::debug!(epoch = self.epoch, "the journal is through");
         self.shared.status.enter(Phase::Running);
+        self.tell_had();
         for source in 0..self.sources.len() {
             if let Some((runs, rejects, position)) = self.sources[source].supply.rest() {
                 self.take_rest(source, runs, rejects, position)?;

@@ -24,10 +24,13 @@ use crate::component::sink::Ending;
 use crate::component::source::{Delivery, Position};
 use crate::driver::again::Again;
 use crate::driver::durable::NEVER;
+use crate::driver::heal::Way;
+use crate::driver::healed;
 use crate::driver::intake::Taken;
 use crate::driver::journaling::Order;
 use crate::driver::reading::Phase;
 use crate::driver::resume::{Resume, SourceResume};
+use crate::driver::seam::Seam;
 use crate::driver::seen::Seen;
 use crate::driver::stamp::Stamp;
 use crate::driver::supply::Supply;
@@ -105,8 +108,10 @@ pub(crate) struct SourceFeed {
     pub(crate) reached: EventTime,
     pub(super) has_ended: bool,
     pub(super) supply: Supply,
-    position: Option<Position>,
+    pub(super) position: Option<Position>,
     pub(super) seen: Seen,
+    /// Of one that is healed.
+    pub(super) seam: Option<Seam>,
     /// How many records it has handed in since the epoch before; none: it has not moved.
     moved: Option<u64>,
 }
@@ -176,6 +181,11 @@ impl Feed {
         let range = shared.options.read.clone();
         let stamp = Stamp::behind(shared.series.clone(), workers, range, resume.feeds);
         let now = shared.clock.monotonic();
+        let source = |(index, mut resume): (usize, SourceResume)| {
+            let seam = healed::seam(&shared, index, &mut resume);
+            SourceFeed { seam, ..SourceFeed::new(resume) }
+        };
+        let sources = resume.sources.into_iter().enumerate().map(source).collect();
         Self {
             names: Names::new(shared.series.clone()),
             stamp,
@@ -183,7 +193,7 @@ impl Feed {
             crew,
             epoch: resume.base,
             clock: resume.clock.unwrap_or(NEVER),
-            sources: resume.sources.into_iter().map(SourceFeed::new).collect(),
+            sources,
             shares: vec![Vec::new(); workers],
             items: Vec::new(),
             records: 0,
@@ -251,14 +261,30 @@ impl Feed {
     /// Takes in what a source has handed in: into the epoch under way, and into what the journal
     /// will say of it.
     pub(super) fn take_in(&mut self, source: usize, taken: Taken) -> Result<(), Fault> {
-        let Taken { mut intake, mut payload } = taken;
-        if self.drop_redelivered(
-            source,
-            &mut intake.rows,
-            &mut intake.rejects,
-            &mut intake.deliveries,
-        ) && payload.is_some()
-        {
+        let Taken { mut intake, way, mut payload } = taken;
+        let is_less = match way {
+            Way::Live => {
+                let is_less = self.drop_redelivered(
+                    source,
+                    &mut intake.rows,
+                    &mut intake.rejects,
+                    &mut intake.deliveries,
+                );
+                self.drop_healed(source, &mut intake) || is_less
+            }
+            Way::Healed { is_first } => {
+                let is_less = self.keep_missing(source, &mut intake, is_first);
+                if intake.is_empty() {
+                    return Ok(());
+                }
+                is_less
+            }
+            Way::Opened | Way::Closed => {
+                payload = Some(self.note_seam(source, way));
+                false
+            }
+        };
+        if is_less && payload.is_some() {
             let names = &mut self.names;
             payload = self.shared.payload(source, &intake.rows, &intake.rejects, names)?;
         }
@@ -355,6 +381,7 @@ impl Feed {
             Rows::Candles(rows) => self.split(source, rows),
             Rows::Rejects(rows) => self.split(source, rows),
             Rows::Payloads(rows) => self.split(source, rows),
+            Rows::Statuses(rows) => self.split(source, rows),
         }
     }
 
@@ -439,6 +466,7 @@ impl Feed {
             position: feed.position.clone(),
             reached: feed.reached,
             seen: feed.seen.encode(),
+            seam: feed.seam.as_ref().map(Seam::encode).unwrap_or_default(),
         };
         Engine {
             clock: self.clock,

@@ -9,6 +9,7 @@ use proto::columns::Names;
 
 use crate::component::source::{Intake, Source};
 use crate::crash;
+use crate::driver::heal::{Healer, Way};
 use crate::driver::resume::Resume;
 use crate::driver::{Shared, guarded};
 use crate::fault::Fault;
@@ -20,6 +21,7 @@ pub(crate) const WAITING: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) intake: Intake,
+    pub(crate) way: Way,
     pub(crate) payload: Option<Vec<u8>>,
 }
 
@@ -69,19 +71,21 @@ pub(crate) fn join(shared: &Shared, pumps: Vec<Pump>) {
 }
 
 fn pump(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     index: usize,
     mut source: Box<dyn Source>,
     to: &Sender<Taken>,
 ) -> Option<Box<dyn Source>> {
+    let mut healer = Healer::new(shared, index);
     let mut names = Names::new(shared.series.clone());
     loop {
         if shared.is_stopping() {
             return Some(source);
         }
-        let turn = guarded("a source", || turn(shared, index, source.as_mut(), &mut names));
+        let (from, healer) = (source.as_mut(), healer.as_mut());
+        let turn = guarded("a source", || turn(shared, index, from, healer, &mut names));
         match turn.and_then(|turn| turn) {
-            Ok(Some(taken)) if taken.intake.is_empty() => {}
+            Ok(Some(taken)) if taken.intake.is_empty() && taken.way == Way::Live => {}
             Ok(Some(taken)) => {
                 if !hand_over(shared, index, to, taken) {
                     return Some(source);
@@ -118,14 +122,19 @@ pub(crate) fn turn(
     shared: &Shared,
     index: usize,
     source: &mut dyn Source,
+    healer: Option<&mut Healer>,
     names: &mut Names,
 ) -> Result<Option<Taken>, Fault> {
     settle(shared, index, source)?;
-    let Some(intake) = source.next(&shared.options.stop)? else { return Ok(None) };
+    let next = match healer {
+        Some(healer) => healer.next(source)?,
+        None => source.next(&shared.options.stop)?.map(|intake| (intake, Way::Live)),
+    };
+    let Some((intake, way)) = next else { return Ok(None) };
     shared.status.count_intake(index, intake.rows.len(), &intake.rejects);
     shared.status.set_progress(index, source.progress());
     let payload = shared.payload(index, &intake.rows, &intake.rejects, names)?;
-    Ok(Some(Taken { intake, payload }))
+    Ok(Some(Taken { intake, way, payload }))
 }
 
 /// Acknowledges what is due.

@@ -9,6 +9,7 @@ use proto::reject::Reject;
 use crate::batch::Rows;
 use crate::component::source::{Intake, Position, Promise};
 use crate::driver::feed::{Closing, Feed, Turn};
+use crate::driver::heal::Way;
 use crate::driver::intake::Taken;
 use crate::fault::Fault;
 
@@ -166,7 +167,7 @@ impl Feed {
             let (position, deliveries) = (position.clone(), Vec::new());
             let payload = self.shared.payload(source, &rows, &rejects, &mut self.names)?;
             let intake = Intake { rows, rejects, position, deliveries };
-            self.take_in(source, Taken { intake, payload })?;
+            self.take_in(source, Taken { intake, way: Way::Live, payload })?;
         }
         Ok(())
     }

@@ -30,17 +30,20 @@ pub(crate) mod wire;
 pub(crate) mod worker;
 
 mod again;
+mod heal;
+mod healed;
 mod live;
 mod mark;
 mod operate;
 mod resume;
+mod seam;
 mod seen;
 mod settle;
 mod supply;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use proto::columns::Names;
 use proto::event_time::EventTime;
@@ -168,6 +171,8 @@ pub(crate) struct Shared {
     pub(crate) settle: Settle,
     /// Of a durable run.
     pub(crate) durability: Option<Durability>,
+    /// By source: what it had handed in when the journal was through.
+    pub(crate) had: Vec<OnceLock<heal::Had>>,
 }
 
 impl Shared {
@@ -192,6 +197,7 @@ impl Shared {
             range: self.options.read.clone(),
             threads: self.options.threads,
             health: self.status.health(id),
+            is_healed: self.plan.sources.iter().any(|s| s.id == id && s.heal.is_some()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Preparing a run: what its threads share, and the journal and checkpoints that go with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -73,6 +73,7 @@ impl Run {
             base: 0,
             settle: Settle::new(plan.sources.iter().map(|s| s.ack.effective(opened.is_some()))),
             durability: None,
+            had: plan.sources.iter().map(|_| OnceLock::new()).collect(),
         };
         let is_resumed = opened.as_ref().is_some_and(|opened| opened.last() > 0);
         shared.status.set_series(&shared.series, is_resumed);

@@ -104,6 +104,9 @@ pub struct SourceReading {
     pub rejects: u64,
     /// Messages that had been delivered before, and were dropped.
     pub redelivered: u64,
+    /// Of one that is healed: ticks that its queue had lost and the archive had, and how often
+    /// something may still be missing.
+    pub healed: Option<(u64, u64)>,
     /// Of one that is acknowledged: records that are not.
     pub unacked: Option<u64>,
     /// How long it has waited to hand over what it had.

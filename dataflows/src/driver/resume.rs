@@ -7,8 +7,9 @@ use proto::event_time::EventTime;
 use proto::series::KeyGroup;
 
 use crate::checkpoint::manifest::{Owner, Owners, checksum};
-use crate::checkpoint::read::Restored;
+use crate::checkpoint::read::{Lately, Restored};
 use crate::component::source::{Position, Promise};
+use crate::driver::seam::Saved;
 use crate::driver::seen::Seen;
 use crate::driver::wire::running;
 use crate::fault::Fault;
@@ -42,6 +43,8 @@ pub(crate) struct SourceResume {
     pub(crate) position: Option<Position>,
     pub(crate) reached: Option<EventTime>,
     pub(crate) seen: Seen,
+    /// Of one that is healed.
+    pub(crate) seam: Option<Saved>,
 }
 
 /// Says of every component of a plan what it is, so that a change is noticed.
@@ -112,7 +115,7 @@ pub(crate) fn resume(
     let Some(restored) = restored else {
         return from_nothing(plan, owners, &before, has_begun);
     };
-    let Restored { manifest, operators, sinks, seen } = restored;
+    let Restored { manifest, operators, sinks, lately } = restored;
     let mut resume = Resume {
         base: manifest.epoch,
         clock: Some(EventTime::from_ns(manifest.clock)),
@@ -125,8 +128,8 @@ pub(crate) fn resume(
     let mut known: BTreeMap<String, _> = manifest
         .sources
         .into_iter()
-        .zip(seen)
-        .map(|(state, seen)| (state.owner.id.clone(), (state, seen)))
+        .zip(lately)
+        .map(|(state, kept)| (state.owner.id.clone(), (state, kept)))
         .collect();
     for (source, owner) in plan.sources.iter().zip(&owners.sources) {
         let found = known.remove(&source.id);
@@ -134,10 +137,11 @@ pub(crate) fn resume(
         let verdict = before.judge("sources", owner, was, source.on_change)?;
         verdicts.push(verdict);
         resume.sources.push(match found.filter(|_| verdict == Verdict::Keep) {
-            Some((state, seen)) => SourceResume {
+            Some((state, Lately { seen, seam })) => SourceResume {
                 position: state.position.map(|position| Position(position.0)),
                 reached: Some(EventTime::from_ns(state.reached)),
                 seen: Seen::decode(&seen)?,
+                seam: (!seam.is_empty()).then(|| Saved::decode(&seam)).transpose()?,
             },
             None => SourceResume::default(),
         });

@@ -29,6 +29,9 @@ struct SourceStatus {
     records: AtomicU64,
     rejects: AtomicU64,
     redelivered: AtomicU64,
+    is_healed: bool,
+    healed: AtomicU64,
+    unhealed: AtomicU64,
     is_acked: bool,
     /// Records and rejects that need not be acknowledged any more.
     acked: AtomicU64,
@@ -102,6 +105,7 @@ impl Status {
         let sources = plan.sources.iter().map(|source| SourceStatus {
             id: source.id.clone(),
             is_acked: source.definition.promise(&source.config) == Promise::Redelivers,
+            is_healed: source.heal.is_some(),
             permille: AtomicU32::new(u32::MAX),
             ..SourceStatus::default()
         });
@@ -214,6 +218,20 @@ impl Status {
             status.redelivered.fetch_add(messages as u64, Ordering::Relaxed);
         }
         self.count_acked(source, records as u64);
+    }
+
+    /// Ticks that a source's queue had lost came from the archive.
+    pub(crate) fn count_healed(&self, source: usize, ticks: usize) {
+        if let Some(status) = self.sources.get(source) {
+            status.healed.fetch_add(ticks as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// What a source's queue had lost could not be healed whole.
+    pub(crate) fn count_unhealed(&self, source: usize) {
+        if let Some(status) = self.sources.get(source) {
+            status.unhealed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn set_progress(&self, source: usize, permille: Option<u32>) {
@@ -401,6 +419,10 @@ impl SourceStatus {
             records,
             rejects,
             redelivered: self.redelivered.load(Ordering::Relaxed),
+            healed: self.is_healed.then(|| {
+                let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+                (load(&self.healed), load(&self.unhealed))
+            }),
             unacked: self.is_acked.then(|| (records + rejects).saturating_sub(acked)),
             blocked: get_ns(&self.blocked_ns),
             link: link(&self.health),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::component::{Definition, Output};
+use crate::job::heal;
 use crate::job::lint::Lint;
 use crate::job::mistake::{Mistake, short};
 use crate::job::part::{Part, Room};
@@ -89,9 +90,13 @@ fn push(
         Room::Sources => {
             let definition = lint.catalog.source(name)?;
             let ack = part.keys.ack.map(|(ack, _)| ack).unwrap_or_default();
-            let source = SourcePlan { id, definition, config, ack, on_change };
+            let heal = part.keys.heal.as_ref().map(|(heal, _)| heal.clone());
+            let source = SourcePlan { id, definition, config, ack, on_change, heal };
             // What does not fit its schema promises nothing that is worth a message.
             if part.checked.is_some() {
+                if let Some(mistake) = heal::check(lint, part, &source, state) {
+                    lint.add(mistake);
+                }
                 edges.warnings.extend(promise::check_source(lint, part, &source, state));
                 edges.windows.extend(promise::Window::of(part, &source));
             }

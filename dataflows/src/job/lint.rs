@@ -119,6 +119,10 @@ impl<'a> Lint<'a> {
         hint: Option<String>,
     ) {
         let mistake = self.mistake(place, path, message.into(), hint);
+        self.add(mistake);
+    }
+
+    pub(crate) fn add(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
     }
 

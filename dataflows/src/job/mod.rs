@@ -4,6 +4,7 @@
 mod conform;
 mod edges;
 pub mod graph;
+pub mod heal;
 pub mod lint;
 pub mod mistake;
 mod part;

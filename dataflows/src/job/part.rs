@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::component::Definition;
 use crate::component::sink::Guarantee;
 use crate::job::conform;
+use crate::job::heal::HealPlan;
 use crate::job::lint::{COMPONENTS_MAX, Lint, NAME_RULE, is_name};
 use crate::job::mistake::short;
 use crate::job::promise::Ack;
@@ -52,6 +53,7 @@ pub(crate) struct Keys {
     pub(crate) ack: Option<(Ack, Place)>,
     pub(crate) on_change: Option<OnChange>,
     pub(crate) guarantee: Option<(Guarantee, Place)>,
+    pub(crate) heal: Option<(HealPlan, Place)>,
 }
 
 /// A component as the file has it. Its type is missing when that is wrong.
@@ -170,7 +172,7 @@ impl Lint<'_> {
     }
 
     /// Finds what `type` names.
-    fn definition(
+    pub(crate) fn definition(
         &mut self,
         room: Room,
         kind: Option<&Node>,
@@ -233,6 +235,9 @@ impl Lint<'_> {
             ("ack", Room::Sources) => {
                 let ack = self.word(value, &path, &Ack::ALL, Ack::name);
                 keys.ack = ack.map(|ack| (ack, value.place));
+            }
+            ("heal", Room::Sources) => {
+                keys.heal = self.heal(value, &path).map(|heal| (heal, entry.place));
             }
             ("guarantee", Room::Sinks) => {
                 let guarantee = self.word(value, &path, &Guarantee::ALL, Guarantee::word);

@@ -12,6 +12,7 @@ use crate::component::Output;
 use crate::component::operator::OperatorDefinition;
 use crate::component::sink::{Guarantee, SinkDefinition};
 use crate::component::source::SourceDefinition;
+use crate::job::heal::HealPlan;
 use crate::job::mistake::Mistake;
 use crate::job::promise::Ack;
 use crate::job::state::{OnChange, StateConfig};
@@ -141,6 +142,8 @@ pub struct SourcePlan {
     pub ack: Ack,
     /// What happens if it has changed since the checkpoint that the job goes on from.
     pub on_change: OnChange,
+    /// The archive from which it gets what its queue has lost.
+    pub heal: Option<HealPlan>,
 }
 
 impl SourcePlan {
@@ -200,9 +203,10 @@ impl OperatorPlan {
 
 impl fmt::Debug for SourcePlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, definition, config: _, ack, on_change } = self;
+        let Self { id, definition, config: _, ack, on_change, heal } = self;
         formatter
             .debug_struct("SourcePlan")
+            .field("heal", heal)
             .field("id", id)
             .field("type", &definition.name())
             .field("ack", ack)

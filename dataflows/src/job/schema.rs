@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::component::Definition;
 use crate::component::sink::Guarantee;
+use crate::job::heal;
 use crate::job::part::Room;
 use crate::job::promise::Ack;
 use crate::job::run::RunFile;
@@ -124,15 +125,18 @@ fn engine_keys(room: Room) -> Vec<(&'static str, Value)> {
         }),
     )];
     match room {
-        Room::Sources => keys.push((
-            "ack",
-            json!({
-                "description": "When what was delivered is acknowledged: when it is in the \
-                                journal, when a checkpoint covers it, or at once.",
-                "enum": Ack::ALL.map(Ack::name),
-                "default": Ack::default().name(),
-            }),
-        )),
+        Room::Sources => keys.extend([
+            (
+                "ack",
+                json!({
+                    "description": "When what was delivered is acknowledged: when it is in the \
+                                    journal, when a checkpoint covers it, or at once.",
+                    "enum": Ack::ALL.map(Ack::name),
+                    "default": Ack::default().name(),
+                }),
+            ),
+            ("heal", heal()),
+        ]),
         Room::Operators => {}
         Room::Sinks => keys.push((
             "guarantee",
@@ -145,6 +149,29 @@ fn engine_keys(room: Room) -> Vec<(&'static str, Value)> {
         )),
     }
     keys
+}
+
+/// The schema of `heal`.
+fn heal() -> Value {
+    json!({
+        "description": "The archive from which it gets what its queue has lost: a source with its \
+                        settings.",
+        "type": "object",
+        "properties": {
+            "type": { "description": "A source that reads an archive of ticks.", "type": "string" },
+            "overlap": {
+                "description": "So much may ticks of one feed be out of order.",
+                "type": "string",
+                "default": heal::OVERLAP.to_string(),
+            },
+            "wait": {
+                "description": "So long the job waits for the archive to have what is missing.",
+                "type": "string",
+                "default": heal::WAIT.to_string(),
+            },
+        },
+        "required": ["type"],
+    })
 }
 
 /// The schema of `input`.

@@ -215,6 +215,7 @@ impl<'job> Script<'job> {
             range: None,
             threads: 1,
             health: Arc::default(),
+            is_healed: false,
         };
         let opened = definition.open(with, None, context);
         let mut file = opened.map_err(|fault| fault.to_string())?;

@@ -261,7 +261,7 @@ impl Stepped {
             return Ok(false);
         }
         if pump.waiting.is_none() {
-            match intake::turn(&shared, number, pump.source.as_mut(), &mut pump.names)? {
+            match intake::turn(&shared, number, pump.source.as_mut(), None, &mut pump.names)? {
                 Some(taken) => {
                     pump.waiting = (!taken.intake.is_empty()).then_some(taken);
                 }

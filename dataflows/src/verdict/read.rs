@@ -22,7 +22,7 @@ pub(crate) const fn required(kind: Kind) -> &'static [&'static str] {
             &["source", "instrument", "timeframe", "start", "open", "high", "low", "close"]
         }
         Kind::Payloads => &["source", "instrument", "time", "payload"],
-        Kind::Rejects => &[],
+        Kind::Rejects | Kind::Statuses => &[],
     }
 }
 
@@ -49,7 +49,9 @@ pub fn rows_of(kind: Kind, records: &[Value], table: &SeriesTable) -> Result<Row
             .map(|(at, record)| record.payload(table).map_err(|error| numbered((at, error))))
             .collect::<Result<_, _>>()
             .map(Rows::Payloads),
-        Kind::Rejects => Err("rejects are made by the job and cannot be fed".to_owned()),
+        Kind::Rejects | Kind::Statuses => {
+            Err(format!("{kind} are made by the job and cannot be fed"))
+        }
     }
 }
 

@@ -264,6 +264,7 @@ impl Rig {
             config,
             ack: Ack::default(),
             on_change: OnChange::default(),
+            heal: None,
         };
         let plan = Plan {
             name: "fake".to_owned(),

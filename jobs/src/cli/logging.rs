@@ -12,10 +12,11 @@ pub(crate) fn start(global: &Global) {
     if global.log_format == LogFormat::Json {
         speak_json();
     }
+    // What lapin says of a channel that the broker closed we say ourselves, where it matters.
     let level = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
+        (true, _) => "error,lapin=off",
+        (false, 0) => "warn,lapin=off",
+        (false, 1) => "info,lapin=off",
         (false, _) => "debug",
     };
     let filter = match std::env::var("TAPEFLOW_LOG") {

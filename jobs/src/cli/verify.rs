@@ -250,7 +250,7 @@ impl Of<'_> {
         let filter = match kind {
             Kind::Candles => format!("\"end\" <= '{second}Z'"),
             Kind::Ticks => format!("\"time\" < '{second}'"),
-            Kind::Rejects | Kind::Payloads => return None,
+            Kind::Rejects | Kind::Payloads | Kind::Statuses => return None,
         };
         Some(Look { filter: Some(filter), leave_out })
     }

@@ -74,6 +74,14 @@ fn records(page: &mut Page<'_>, reading: &Reading) -> fmt::Result {
     page.counters("dead_letters", "Records that were not accepted, by reason", dead)?;
     let twice = sources.clone().map(|source| (of(&source.id, "source"), source.redelivered));
     page.counters("duplicates", "Messages that were delivered again and dropped", twice)?;
+    let healed = sources.clone();
+    let healed = healed.filter_map(|source| Some((of(&source.id, "source"), source.healed?.0)));
+    let about = "Ticks that a queue had lost and that were taken from the archive";
+    page.counters("healed_records", about, healed)?;
+    let holes = sources.clone();
+    let holes = holes.filter_map(|source| Some((of(&source.id, "source"), source.healed?.1)));
+    let about = "How often what a queue had lost could not be taken whole from the archive";
+    page.counters("holes_unhealed", about, holes)?;
     let unacked = sources.filter_map(|source| Some((of(&source.id, "source"), source.unacked?)));
     page.gauges("unacked_records", "Records that are not acknowledged yet", None, unacked)?;
     let ages = sinks.map(|sink| (of(&sink.id, "sink"), sink.ages));

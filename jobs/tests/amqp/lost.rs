@@ -11,20 +11,20 @@ use proto::series::SeriesTable;
 use serde_json::json;
 
 use crate::parts::{ID, open, open_sink, sealed};
-use crate::rabbit::{PATIENCE, Proxy, close_connections, rabbit, reference, ticks};
+use crate::rabbit::{PATIENCE, close_connections, link, rabbit, reference, ticks};
 
 #[test]
 fn a_tag_of_a_connection_that_is_gone_is_never_acknowledged() {
     let Some(rabbit) = rabbit() else { return };
     let (exchange, queue) = (rabbit.own("in"), rabbit.own("queue"));
-    let proxy = Proxy::new(&rabbit);
-    let config = json!({ "url": proxy.url, "exchange": exchange, "queue": queue });
+    let (link, url) = link(&rabbit);
+    let config = json!({ "url": url, "exchange": exchange, "queue": queue });
     let job = "stale";
     let mut reading = open(job, &config, None).unwrap();
     rabbit.publish(&exchange, &ticks(0..100));
     reading.until(100, 0, 0);
     let old = reading.position.clone();
-    proxy.cut();
+    assert!(link.cut() > 0, "nobody is connected");
     // All come again on the next connection, with tags from 1: the old position covers them by
     // number, and must not cover them.
     let seen = reading.ticks.len();
@@ -102,8 +102,8 @@ fn what_a_sink_had_not_confirmed_is_published_again() {
     rabbit.exchange(&exchange);
     rabbit.queue(&behind, Some(&exchange), &[]);
     let series = SeriesTable::new();
-    let proxy = Proxy::new(&rabbit);
-    let config = json!({ "url": proxy.url, "exchange": exchange, "window": 50 });
+    let (link, url) = link(&rabbit);
+    let config = json!({ "url": url, "exchange": exchange, "window": 50 });
     let mut sink = open_sink("sink", &config, Kind::Ticks, &series, None).unwrap();
     let epoch = |epoch: u64| {
         let numbers = epoch * 500..(epoch + 1) * 500;
@@ -120,7 +120,7 @@ fn what_a_sink_had_not_confirmed_is_published_again() {
                 let now = rabbit.waiting(&behind);
                 if now >= seen + 300 && !done.load(Ordering::Relaxed) {
                     seen = now;
-                    proxy.cut();
+                    link.cut();
                 }
             }
         });

@@ -5,9 +5,15 @@ mod desk;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod heal;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod letters;
+#[cfg(test)]
+#[expect(dead_code, reason = "other tests do more to their connections")]
+#[path = "../common/link.rs"]
+mod link;
 #[cfg(test)]
 mod lost;
 #[cfg(test)]

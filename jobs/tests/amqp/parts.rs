@@ -46,6 +46,7 @@ pub(crate) fn open(job: &str, config: &Value, behind: Option<Position>) -> Resul
         range: None,
         threads: 1,
         health: Arc::default(),
+        is_healed: false,
     };
     Ok(Reading {
         source: definition.open(config, behind, context)?,

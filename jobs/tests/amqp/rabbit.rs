@@ -1,7 +1,6 @@
 //! A RabbitMQ with exchanges and queues of a test's own.
 
 use std::collections::BTreeMap;
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +19,8 @@ use brokers::runtime;
 use proto::event_time::EventTime;
 use proto::protobuf::encode_tick;
 use proto::tick_message::TickRef;
+
+use crate::link::Link;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -225,46 +226,13 @@ pub(crate) fn close_connections(called: &str) -> Option<usize> {
     Some(closed.trim().parse().unwrap())
 }
 
-/// Passes bytes between clients and the broker, until it is told to cut them off.
-pub(crate) struct Proxy {
-    pub(crate) url: String,
-    streams: std::sync::Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Proxy {
-    pub(crate) fn new(rabbit: &Rabbit) -> Self {
-        let (user, place) = rabbit.url.rsplit_once('@').unwrap();
-        let (place, vhost) = place.split_once('/').unwrap_or((place, "%2F"));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("{user}@{}/{vhost}", listener.local_addr().unwrap());
-        let streams = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let (place, kept) = (place.to_owned(), streams.clone());
-        std::thread::spawn(move || {
-            while let Ok((client, _)) = listener.accept() {
-                let Ok(server) = TcpStream::connect(&place) else { continue };
-                let copy = |stream: &TcpStream| stream.try_clone().unwrap();
-                kept.lock().unwrap().extend([copy(&client), copy(&server)]);
-                for (mut from, mut to) in
-                    [(copy(&client), copy(&server)), (copy(&server), copy(&client))]
-                {
-                    std::thread::spawn(move || {
-                        std::io::copy(&mut from, &mut to).unwrap_or_default();
-                        to.shutdown(Shutdown::Both).unwrap_or_default();
-                    });
-                }
-            }
-        });
-        Self { url, streams }
-    }
-
-    /// Cuts every connection off, as a network does: without a word.
-    pub(crate) fn cut(&self) {
-        let streams = std::mem::take(&mut *self.streams.lock().unwrap());
-        assert!(!streams.is_empty(), "nobody is connected");
-        for stream in streams {
-            stream.shutdown(Shutdown::Both).unwrap_or_default();
-        }
-    }
+/// A way to the broker that can be cut, and its address.
+pub(crate) fn link(rabbit: &Rabbit) -> (Link, String) {
+    let (user, place) = rabbit.url.rsplit_once('@').unwrap();
+    let (place, vhost) = place.split_once('/').unwrap_or((place, "%2F"));
+    let link = Link::to(place);
+    let url = format!("{user}@127.0.0.1:{}/{vhost}", link.port);
+    (link, url)
 }
 
 /// A tick in Protobuf, the `number`th of an instrument.

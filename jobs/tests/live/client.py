@@ -11,6 +11,7 @@ import datetime
 import io
 import json
 import pathlib
+import select
 import sys
 import threading
 import time
@@ -47,7 +48,7 @@ def rows_of(settings, source):
 class Subscriber:
     """Counts the payloads of every topic below the prefix."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, keepalive=60):
         self.payloads = collections.Counter()
         self.count = 0
         self.last = {}
@@ -58,8 +59,10 @@ class Subscriber:
         )
         self.client.on_connect = lambda c, *_: c.subscribe(f"{self.prefix}/#", qos=0)
         self.client.on_subscribe = lambda *_: self.ready.set()
+        self.client.on_disconnect = lambda *_: self.ready.clear()
+        self.client.reconnect_delay_set(1, 1)
         self.client.on_message = self.on_message
-        self.client.connect("127.0.0.1", settings["mqtt_port"])
+        self.client.connect("127.0.0.1", settings["mqtt_port"], keepalive)
         self.client.loop_start()
         assert self.ready.wait(PATIENCE), "the subscription was not confirmed"
 
@@ -105,15 +108,29 @@ def waiting(settings):
     return sum(found.method.message_count for found in declared)
 
 
-def wait_until_empty(settings):
+def wait_until(is_so):
+    """Waits, but not for ever: what is wrong then shows in what is told."""
     until = time.monotonic() + PATIENCE
-    while waiting(settings):
-        assert time.monotonic() < until, "the queues do not get empty"
+    while not is_so() and time.monotonic() < until:
         time.sleep(0.1)
 
 
+def wait_until_empty(settings):
+    """As long as they get emptier: a busy machine may take its time."""
+    least, until = waiting(settings), time.monotonic() + PATIENCE
+    while least:
+        time.sleep(0.1)
+        now = waiting(settings)
+        if now < least:
+            least, until = now, time.monotonic() + PATIENCE
+        assert time.monotonic() < until, f"the queues do not get empty: {now}"
+
+
 class Publisher:
-    """Publishes, and again when the broker was away: what may be there twice has the same id."""
+    """Publishes, and again what the broker had not confirmed when it went away: with the same ids, in
+    the same order."""
+
+    WINDOW = 2_000
 
     def __init__(self, settings):
         self.settings = settings
@@ -124,48 +141,101 @@ class Publisher:
         while True:
             try:
                 self.connection, self.channel = connect(self.settings)
+                self.number, self.unconfirmed = 0, {}
                 if self.settings["confirms"]:
-                    self.channel.confirm_delivery()
+                    # The channel that blocks waits for every message; the one below it does not.
+                    self.channel._impl.confirm_delivery(self.on_confirm)
                 return
             except pika.exceptions.AMQPError:
                 assert time.monotonic() < until, "RabbitMQ does not come back"
                 time.sleep(0.2)
 
-    def publish(self, key, body, properties):
+    def on_confirm(self, frame):
+        assert isinstance(frame.method, pika.spec.Basic.Ack), "the broker refuses a message"
+        last = frame.method.delivery_tag
+        if frame.method.multiple:
+            for tag in [tag for tag in self.unconfirmed if tag <= last]:
+                del self.unconfirmed[tag]
+        else:
+            del self.unconfirmed[last]
+
+    def publish(self, messages, most=WINDOW):
+        """Publishes messages; returns when no more than so many are not confirmed."""
         while True:
             try:
-                exchange = self.settings["exchange"]
-                return self.channel.basic_publish(exchange, key, body, properties)
+                while messages:
+                    if self.settings["confirms"]:
+                        self.number += 1
+                        self.unconfirmed[self.number] = messages[0]
+                    message, messages = messages[0], messages[1:]
+                    self.channel.basic_publish(self.settings["exchange"], *message)
+                while len(self.unconfirmed) > most:
+                    self.connection.process_data_events(1)
+                return
             except pika.exceptions.AMQPError:
+                if self.settings["confirms"]:
+                    messages = list(self.unconfirmed.values()) + messages
+                else:
+                    messages = [message] + messages
                 self.open()
+
+    def wait(self, seconds):
+        try:
+            self.connection.sleep(seconds)
+        except pika.exceptions.AMQPError:
+            self.publish([])
+
+    def close(self):
+        self.publish([], 0)
+        self.connection.close()
+
+
+def hold(publisher, subscriber):
+    """Waits until it is told to go on, and whoever subscribes is there."""
+    publisher.publish([], 0)
+    tell(what="held")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        publisher.wait(0.1)
+    assert sys.stdin.readline() == "go on\n"
+    while subscriber and not subscriber.ready.is_set():
+        publisher.wait(0.1)
 
 
 def publish(settings, tick, sent, subscriber):
+    """Publishes all; gives the rows of each source, and what was held back."""
     publisher = Publisher(settings)
     sources = {source: rows_of(settings, source) for source in settings["sources"]}
     # In the order of time, as both gateways would.
     merged = sorted(
         (row[0], row[3], source, row) for source, rows in sources.items() for row in rows
     )
+    held, begun = [], time.monotonic()
     for number, (ns, seq, source, (_, bid, ask, _)) in enumerate(merged):
-        if subscriber and number % 100 == 0:
+        if subscriber and settings["paced"] and number % 100 == 0:
             # A broker drops what a subscriber is too slow for: no faster than this one.
             subscriber.wait_for(number - 500)
+        if settings["rate"] and number % 50 == 0:
+            publisher.wait(max(0, begun + number / settings["rate"] - time.monotonic()))
+        if settings["hold"] and number == len(merged) - settings["hold"]:
+            hold(publisher, subscriber)
         message = tick(instrument="EURUSD", bid=bid * 10_000, ask=ask * 10_000)
         message.meta.source = source
         message.meta.sequence = seq
         message.meta.event_time_ns = ns
         body = message.SerializeToString()
-        sent[(f"{settings['prefix']}/{source}/EURUSD/tick", body)] += 1
+        seen = (f"{settings['prefix']}/{source}/EURUSD/tick", body)
+        sent[seen] += 1
+        if number >= len(merged) - settings["hold"]:
+            held.append(seen)
         properties = pika.BasicProperties(
             content_type="application/x-protobuf",
             message_id=f"{source}-{seq}",
             delivery_mode=2,
             headers={"x-event-time-ns": time.time_ns()},
         )
-        publisher.publish(f"market.{source}.EURUSD.tick", body, properties)
-    publisher.connection.close()
-    return sources
+        publisher.publish([(f"market.{source}.EURUSD.tick", body, properties)])
+    publisher.close()
+    return sources, held
 
 
 def publisher_bars(settings, source, rows):
@@ -216,18 +286,26 @@ def main():
     tick = tick_class(pathlib.Path(settings["descriptor"]).read_bytes())
     subscriber = Subscriber(settings) if settings["has_bridge"] else None
     wait_for_queues(settings)
+    tell(what="begun")
     sent = collections.Counter()
     begun = time.monotonic()
-    sources = publish(settings, tick, sent, subscriber)
+    sources, held = publish(settings, tick, sent, subscriber)
     took = time.monotonic() - begun
     total = sum(sent.values())
     if subscriber:
-        subscriber.wait_for(total)
+        if settings["paced"]:
+            subscriber.wait_for(total)
+        newest = {topic[: -len("tick")] + "last": body for topic, body in sent}
+        wait_until(lambda: subscriber.last == newest)
+        wait_until(lambda: subscriber.payloads.keys() >= set(held))
         wait_until_empty(settings)
         missing = sent - subscriber.payloads
         extra = subscriber.payloads - sent
+        wrong = [topic for topic, body in newest.items() if subscriber.last.get(topic) != body]
         tell(what="bridge", sent=total, seconds=round(took, 1), received=subscriber.count,
-             missing=sum(missing.values()), extra=sum(extra.values()), last=len(subscriber.last))
+             missing=sum(missing.values()), extra=sum(extra.values()), last=len(subscriber.last),
+             unknown=len(subscriber.payloads.keys() - sent.keys()), wrong=len(wrong),
+             held=len(set(held) - subscriber.payloads.keys()))
     else:
         tell(what="published", sent=total, seconds=round(took, 1))
     for line in sys.stdin:
@@ -250,4 +328,5 @@ def main():
         subscriber.client.loop_stop()
 
 
-main()
+if __name__ == "__main__":
+    main()

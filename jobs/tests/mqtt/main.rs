@@ -1,14 +1,16 @@
 //! The source and the sink `mqtt` against real brokers: Mosquittos of the tests' own, and its
 //! `mosquitto_sub` and `mosquitto_pub` as clients that know nothing of ours.
 
-#[cfg(test)]
 #[cfg(feature = "embedded-broker")]
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+#[expect(dead_code, reason = "other tests do more to it")]
+#[path = "../common/mosquitto.rs"]
 mod mosquitto;
 #[cfg(test)]
 mod parts;

@@ -66,6 +66,7 @@ impl Stage {
             range: None,
             threads: 1,
             health: Arc::default(),
+            is_healed: false,
         };
         definition.open(config, None, context).unwrap()
     }

@@ -11,10 +11,14 @@ pub use tick::{TimeUnit, decode_tick, encode_tick};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::chat_message::ChatMessage;
+use crate::decision::Decision;
 use crate::depth::Depth;
+use crate::follow::Follow;
 use crate::order::Order;
 use crate::record::{Record, RecordError, ensure_length};
+use crate::specification::Specification;
 use crate::tick_message::TickMessage;
 use crate::trade_event::TradeEvent;
 use crate::trade_signal::TradeSignal;
@@ -54,6 +58,10 @@ impl Json for TradeEvent {}
 impl Json for TradeSignal {}
 impl Json for Order {}
 impl Json for ChatMessage {}
+impl Json for Follow {}
+impl Json for Account {}
+impl Json for Specification {}
+impl Json for Decision {}
 
 /// Reads one object within the size limit. Serde would take an array for a struct, too.
 fn read_object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {

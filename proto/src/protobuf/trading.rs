@@ -36,6 +36,7 @@ fn kind_from_wire(number: i32) -> Result<OrderKind, RecordError> {
         Ok(wire::OrderKind::Market) => Ok(OrderKind::Market),
         Ok(wire::OrderKind::Limit) => Ok(OrderKind::Limit),
         Ok(wire::OrderKind::Stop) => Ok(OrderKind::Stop),
+        Ok(wire::OrderKind::Modify) => Ok(OrderKind::Modify),
         Ok(wire::OrderKind::Unspecified) | Err(_) => {
             Err(RecordError::UnknownValue { field: "kind", number })
         }
@@ -77,6 +78,7 @@ const fn kind_to_wire(kind: OrderKind) -> wire::OrderKind {
         OrderKind::Market => wire::OrderKind::Market,
         OrderKind::Limit => wire::OrderKind::Limit,
         OrderKind::Stop => wire::OrderKind::Stop,
+        OrderKind::Modify => wire::OrderKind::Modify,
     }
 }
 
@@ -108,6 +110,7 @@ impl Wire for TradeEvent {
             stop_loss: self.stop_loss.map(Price::units),
             take_profit: self.take_profit.map(Price::units),
             client_order_id: self.client_order_id.clone().unwrap_or_default(),
+            parent_id: self.parent_id.clone().unwrap_or_default(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Wire for TradeEvent {
             stop_loss: message.stop_loss.map(Price::from_units),
             take_profit: message.take_profit.map(Price::from_units),
             client_order_id: some(message.client_order_id),
+            parent_id: some(message.parent_id),
         })
     }
 }
@@ -146,6 +150,7 @@ impl Wire for TradeSignal {
             stop_loss: self.stop_loss.map(Price::units),
             take_profit: self.take_profit.map(Price::units),
             equity: self.equity.map(Quantity::units),
+            parent_id: self.parent_id.clone().unwrap_or_default(),
         }
     }
 
@@ -163,6 +168,7 @@ impl Wire for TradeSignal {
             stop_loss: message.stop_loss.map(Price::from_units),
             take_profit: message.take_profit.map(Price::from_units),
             equity: message.equity.map(Quantity::from_units),
+            parent_id: some(message.parent_id),
         })
     }
 }
@@ -190,6 +196,7 @@ impl Wire for Order {
             reason: text(&self.reason),
             signal_id: text(&self.signal_id),
             position_id: text(&self.position_id),
+            opened_by: text(&self.opened_by),
         }
     }
 
@@ -212,6 +219,7 @@ impl Wire for Order {
             reason: some(message.reason),
             signal_id: some(message.signal_id),
             position_id: some(message.position_id),
+            opened_by: some(message.opened_by),
         })
     }
 }

@@ -110,6 +110,7 @@ pub(crate) fn trade_event() -> TradeEvent {
         stop_loss: Some(price("1.19")),
         take_profit: None,
         client_order_id: Some(text("k7x2")),
+        parent_id: None,
     }
 }
 
@@ -127,6 +128,7 @@ pub(crate) fn trade_signal() -> TradeSignal {
         stop_loss: None,
         take_profit: Some(price("1.2")),
         equity: Some(quantity("2000")),
+        parent_id: None,
     }
 }
 
@@ -149,6 +151,7 @@ pub(crate) fn order() -> Order {
         reason: Some(text("margin")),
         signal_id: Some(text("m-1")),
         position_id: Some(text("77")),
+        opened_by: None,
     }
 }
 

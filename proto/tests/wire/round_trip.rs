@@ -129,7 +129,7 @@ fn the_json_of_a_signal_reads_as_it_is_documented() {
             + r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","#
             + r#""message_id":"m-1"},"leader":"anna","instrument":"EURUSD","position_id":"77","#
             + r#""action":"open","side":"buy","lots":2.5,"lots_open":2.5,"price":1.1736,"#
-            + r#""stop_loss":null,"take_profit":1.2,"equity":2000}"#
+            + r#""stop_loss":null,"take_profit":1.2,"equity":2000,"parent_id":null}"#
     );
 }
 

@@ -181,8 +181,10 @@ fn limits() -> impl Strategy<Value = (Option<Price>, Option<Price>)> {
 
 pub(crate) fn trade_event() -> impl Strategy<Value = TradeEvent> {
     let names = [name(), name(), name()];
-    (envelope(), names, trade(), limits(), option::of(name())).prop_map(
-        |(envelope, [account, instrument, position_id], trade, limits, client_order_id)| {
+    let optional = [option::of(name()), option::of(name())];
+    (envelope(), names, trade(), limits(), optional).prop_map(
+        |(envelope, [account, instrument, position_id], trade, limits, optional)| {
+            let [client_order_id, parent_id] = optional;
             let (action, side, lots, lots_open, price) = trade;
             let (stop_loss, take_profit) = limits;
             TradeEvent {
@@ -198,6 +200,7 @@ pub(crate) fn trade_event() -> impl Strategy<Value = TradeEvent> {
                 stop_loss,
                 take_profit,
                 client_order_id,
+                parent_id,
             }
         },
     )
@@ -205,8 +208,10 @@ pub(crate) fn trade_event() -> impl Strategy<Value = TradeEvent> {
 
 pub(crate) fn trade_signal() -> impl Strategy<Value = TradeSignal> {
     let names = [name(), name(), name()];
-    (envelope(), message_id(), names, trade(), limits(), option::of(size())).prop_map(
-        |(mut envelope, id, [leader, instrument, position_id], trade, limits, equity)| {
+    let optional = (option::of(size()), option::of(name()));
+    (envelope(), message_id(), names, trade(), limits(), optional).prop_map(
+        |(mut envelope, id, [leader, instrument, position_id], trade, limits, optional)| {
+            let (equity, parent_id) = optional;
             envelope.message_id = Some(id);
             let (action, side, lots, lots_open, price) = trade;
             let (stop_loss, take_profit) = limits;
@@ -223,13 +228,19 @@ pub(crate) fn trade_signal() -> impl Strategy<Value = TradeSignal> {
                 stop_loss,
                 take_profit,
                 equity,
+                parent_id,
             }
         },
     )
 }
 
 pub(crate) fn order() -> impl Strategy<Value = Order> {
-    let kind = prop_oneof![Just(OrderKind::Market), Just(OrderKind::Limit), Just(OrderKind::Stop)];
+    let kind = prop_oneof![
+        Just(OrderKind::Market),
+        Just(OrderKind::Limit),
+        Just(OrderKind::Stop),
+        Just(OrderKind::Modify)
+    ];
     let state = prop_oneof![
         Just(OrderState::New),
         Just(OrderState::Sent),
@@ -239,13 +250,15 @@ pub(crate) fn order() -> impl Strategy<Value = Order> {
         Just(OrderState::Unknown)
     ];
     let names = [name(), name(), name(), name()];
-    let optional = (option::of(name()), option::of(message_id()), option::of(name()));
+    let optional =
+        (option::of(name()), option::of(message_id()), [option::of(name()), option::of(name())]);
     let prices = (some_price(), some_price(), limits());
     let amount = (quantity(), quantity(), any::<bool>());
     (envelope(), names, optional, kind, state, side(), prices, amount).prop_map(
         |(envelope, names, optional, kind, state, side, prices, (lots, part, touched))| {
             let [client_order_id, account, instrument, reason] = names;
-            let (venue_order_id, signal_id, position_id) = optional;
+            let (venue_order_id, signal_id, [position_id, opened_by]) = optional;
+            let lots = if kind == OrderKind::Modify { Quantity::ZERO } else { lots };
             let (limit, fill, (stop_loss, take_profit)) = prices;
             let lots_filled = match state {
                 OrderState::New | OrderState::Sent => Quantity::ZERO,
@@ -263,7 +276,7 @@ pub(crate) fn order() -> impl Strategy<Value = Order> {
                 side,
                 lots,
                 lots_filled,
-                limit_price: (kind != OrderKind::Market).then_some(limit),
+                limit_price: matches!(kind, OrderKind::Limit | OrderKind::Stop).then_some(limit),
                 fill_price: (lots_filled > Quantity::ZERO).then_some(fill),
                 stop_loss,
                 take_profit,
@@ -271,6 +284,7 @@ pub(crate) fn order() -> impl Strategy<Value = Order> {
                 reason: (state == OrderState::Rejected).then_some(reason),
                 signal_id,
                 position_id,
+                opened_by,
             }
         },
     )

@@ -14,6 +14,7 @@ use proto::candle::Candle;
 use proto::candle_message::CandleMessage;
 use proto::columns::Names;
 use proto::event_time::EventTime;
+use proto::feed_status::FeedStatus;
 use proto::json::{ChartCandle, TimeUnit, VolumeMode};
 use proto::payload::Payload;
 use proto::protobuf::{Protobuf, encode_tick};
@@ -79,6 +80,15 @@ impl Encoder {
                     messages.push(self.payload(payload, names)?);
                 }
             }
+            mut rows @ Rows::Statuses(_) => {
+                rows.sort(names);
+                let sheet = Sheet::new(&rows, names);
+                if let Rows::Statuses(statuses) = &rows {
+                    for (row, status) in statuses.iter().enumerate() {
+                        messages.push(self.status(status, row, &sheet, names)?);
+                    }
+                }
+            }
             mut rows @ Rows::Rejects(_) => {
                 rows.sort(names);
                 let sheet = Sheet::new(&rows, names);
@@ -136,6 +146,21 @@ impl Encoder {
         written.map_err(|error| unwritable("candle", series, candle.start, &error))?;
         let key = self.key(series, Some(candle));
         Ok(self.message(key, self.content_type(), Some(candle.start), FieldTable::default(), body))
+    }
+
+    /// All columns as JSON.
+    fn status(
+        &self,
+        status: &FeedStatus,
+        row: usize,
+        sheet: &Sheet,
+        names: &Names,
+    ) -> Result<Message, Fault> {
+        let key = self.key(known(status.series, names)?, None);
+        let mut text = String::new();
+        sheet.write_json(row, &mut text);
+        let body = text.trim_end().as_bytes().to_vec();
+        Ok(self.message(key, "application/json", Some(status.clock), FieldTable::default(), body))
     }
 
     fn payload(&self, payload: Payload, names: &Names) -> Result<Message, Fault> {

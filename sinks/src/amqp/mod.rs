@@ -113,6 +113,9 @@ impl Config {
                 &[Name::Source, Name::Instrument, Name::Timeframe],
                 "market.{source}.{instrument}.candle.{timeframe}",
             ),
+            Kind::Statuses => {
+                (&[Name::Source, Name::Instrument], "market.{source}.{instrument}.status")
+            }
             Kind::Rejects => (
                 &[Name::Component, Name::Reason, Name::Source, Name::Instrument],
                 "dead.{component}.{reason}",

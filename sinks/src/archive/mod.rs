@@ -11,6 +11,7 @@ mod files;
 mod layout;
 mod ledger;
 mod merge;
+mod note;
 mod partition;
 mod publish;
 mod sink;
@@ -68,6 +69,12 @@ pub struct Config {
     /// too, with the rows that they have. A later run adds to them.
     #[serde(default)]
     pub publish_partial: bool,
+    /// Also writes what there is of partitions that are not whole, so often by the job clock, and
+    /// notes in `.tapeflow/JOB/SINK/complete.json` how far the dataset is complete by that: what a
+    /// source that lost a part of its stream is healed from (`heal`). Every such time the files of
+    /// those partitions are written anew.
+    #[serde(default)]
+    pub publish_every: Option<Period>,
     /// How much of a candle is written.
     #[serde(default)]
     pub detail: CandleDetail,
@@ -144,6 +151,10 @@ impl Definition for Archive {
         {
             found.push(("partition".to_owned(), message));
         }
+        let config = Config::deserialize(config).ok();
+        if config.and_then(|config| config.publish_every).is_some_and(|every| every.ns() == 0) {
+            found.push(("publish_every".to_owned(), "it is 0; expected 1s or more".to_owned()));
+        }
         found
     }
 
@@ -161,7 +172,7 @@ impl SinkDefinition for Archive {
     }
 
     fn takes(&self) -> &'static [Kind] {
-        Kind::STORED
+        Kind::ARCHIVED
     }
 
     fn within(&self, config: &Value, _: &str) -> Option<Value> {
@@ -179,7 +190,9 @@ impl SinkDefinition for Archive {
             Kind::Ticks => Box::new(sink::ArchiveSink::<Tick>::open(&config, context)?),
             Kind::Candles => Box::new(sink::ArchiveSink::<Candle>::open(&config, context)?),
             Kind::Rejects => Box::new(sink::ArchiveSink::<Reject>::open(&config, context)?),
-            Kind::Payloads => return Err(Fault::defect(path, "an archive takes no payloads")),
+            kind @ (Kind::Payloads | Kind::Statuses) => {
+                return Err(Fault::defect(path, format!("an archive takes no {kind}")));
+            }
         })
     }
 }

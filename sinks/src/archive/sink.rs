@@ -15,6 +15,7 @@ use super::durable::{Progress, Restored};
 use super::files::{self, Dataset};
 use super::layout::{self, PartitionKey};
 use super::ledger::{self, Ledger};
+use super::note::Notes;
 use super::partition::{Groups, Number, Partition, due};
 use super::publish::{Contents, PENDING_MAX};
 use super::stored::Stored;
@@ -55,6 +56,8 @@ pub(super) struct ArchiveSink<R> {
     progress: Option<Progress<R>>,
     /// How many partitions were handed over to be written since the last were put in place.
     pending: usize,
+    /// Of one that publishes every now and then.
+    notes: Option<Notes>,
 }
 
 const RECENT: usize = 256;
@@ -83,6 +86,10 @@ impl<R: Stored + Send> ArchiveSink<R> {
             tracing::info!(path = %root.display(), files = swept, "removed leftovers");
         }
         check_dataset::<R>(&dataset, &by)?;
+        let notes = config.publish_every.filter(|_| context.replace.is_none()).map(|every| {
+            let names = (context.job.as_str(), context.id.as_str());
+            Notes::new(&root, names, (every, config.complete_after))
+        });
         let opened = durable.as_ref().map(|durable| Progress::open(&root, &context, durable));
         let names = Names::new(context.series.clone());
         let start = durable.as_ref().map(|durable| durable.generation);
@@ -107,6 +114,7 @@ impl<R: Stored + Send> ArchiveSink<R> {
             start,
             progress: None,
             pending: 0,
+            notes,
             context,
         };
         if let Some((progress, restored)) = opened.transpose()? {
@@ -441,10 +449,18 @@ impl<R: Stored + Send> Sink for ArchiveSink<R> {
             self.spill_excess()?;
         }
         self.publish_due()?;
-        if self.progress.is_some() && sealed.moment.is_last {
-            self.publish_all()?; // so that the checkpoint after it has nothing open
+        // The checkpoint after the last epoch has nothing open.
+        let is_last = self.progress.is_some() && sealed.moment.is_last;
+        let replayed_to = self.progress.as_ref().map_or(0, |progress| progress.replayed_to);
+        let notes = self.notes.as_mut().filter(|_| self.epoch > replayed_to);
+        let note = notes.and_then(|notes| {
+            let is_due = notes.is_due(self.clock) || sealed.moment.is_last;
+            is_due.then(|| notes.note(&sealed.moment, &self.context.series))
+        });
+        if is_last || note.is_some() {
+            self.publish_all()?;
         }
-        Ok(())
+        note.map_or(Ok(()), |note| self.writer.send(Work::Note(Box::new(note))))
     }
 
     fn checkpoint(&mut self) -> Result<Vec<u8>, Fault> {

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use dataflows::component::sink::Generation;
 use dataflows::fault::Fault;
+use proto::archive_note::ArchiveNote;
 use proto::columns::{Detail, Names};
 
 use super::buffer::Buffer;
@@ -23,6 +24,8 @@ pub(super) enum Work<R> {
     Partition { path: PathBuf, contents: Contents<R> },
     /// All partitions' files so far take their places; in a durable run by a decision.
     Publish(Option<Publication>),
+    /// What is in place is noted.
+    Note(Box<(PathBuf, ArchiveNote)>),
     /// Says when all before it is done.
     Wait(SyncSender<()>),
 }
@@ -119,6 +122,7 @@ fn run<R: Stored>(
             }
             Work::Publish(None) => pending.publish(root)?,
             Work::Publish(Some(publication)) => pending.decide(root, publication)?,
+            Work::Note(note) => super::note::write(*note)?,
             Work::Wait(sender) => drop(sender.send(())),
             Work::Partition { path, contents } => {
                 let (rows, bytes) = pending.write(contents, path, root, &mut names)?;

@@ -11,6 +11,7 @@ use dataflows::kind::Kind;
 use proto::candle::Candle;
 use proto::columns::Names;
 use proto::event_time::EventTime;
+use proto::feed_status::FeedStatus;
 use proto::json::{ChartCandle, TimeUnit};
 use proto::payload::Payload;
 use proto::reject::Reject;
@@ -80,6 +81,15 @@ impl Told for Payload {
     }
 }
 
+impl Told for FeedStatus {
+    fn series(&self) -> SeriesId {
+        self.series
+    }
+    fn time(&self) -> EventTime {
+        self.clock
+    }
+}
+
 impl Told for Candle {
     fn series(&self) -> SeriesId {
         self.series
@@ -138,6 +148,7 @@ impl Encoder {
             Rows::Candles(candles) => self.candles(&candles, out),
             Rows::Payloads(payloads) => self.payloads(payloads, out),
             Rows::Rejects(rejects) => return self.rejects(rejects, out),
+            Rows::Statuses(statuses) => self.statuses(statuses, out),
         }
         Ok(())
     }
@@ -262,6 +273,26 @@ impl Encoder {
             out.push(Message { topic: topic.name, payload: Bytes::new(), properties });
         }
         buffer.fill(out, start);
+    }
+
+    /// All columns as JSON.
+    fn statuses(&mut self, statuses: Vec<FeedStatus>, out: &mut Vec<Message>) {
+        self.note(&statuses);
+        self.names.refresh();
+        let rows = Rows::Statuses(statuses);
+        let sheet = Sheet::new(&rows, &self.names);
+        let Rows::Statuses(statuses) = rows else { return };
+        for (at, status) in statuses.iter().enumerate() {
+            if self.is_conflated(at, status) {
+                continue;
+            }
+            let Some(topic) = self.topic(status) else { continue };
+            let mut text = String::new();
+            sheet.write_json(at, &mut text);
+            text.truncate(text.trim_end().len());
+            let properties = self.properties(None, status.clock);
+            out.push(Message { topic: topic.name, payload: Bytes::from(text), properties });
+        }
     }
 
     fn payloads(&mut self, payloads: Vec<Payload>, out: &mut Vec<Message>) {

@@ -49,7 +49,7 @@ pub struct Config {
     #[serde(default)]
     pub retain: bool,
     /// How ticks are written: `protobuf` unless given. Candles are always JSON for charts
-    /// (`{"o","h","l","c","v","tf","t"}`), rejects JSON with all columns, payloads what they are.
+    /// (`{"o","h","l","c","v","tf","t"}`), rejects and statuses JSON with all columns, payloads what they are.
     #[serde(default)]
     pub format: Option<Format>,
     /// What `v` of a candle is.
@@ -117,7 +117,7 @@ const FIELDS: &[&str] = &["source", "instrument", "timeframe", "component", "rea
 
 const fn fields(kind: Kind) -> &'static [usize] {
     match kind {
-        Kind::Ticks | Kind::Payloads => &[0, 1],
+        Kind::Ticks | Kind::Payloads | Kind::Statuses => &[0, 1],
         Kind::Candles => &[0, 1, 2],
         Kind::Rejects => &[3, 4],
     }
@@ -165,7 +165,9 @@ impl Definition for Mqtt {
             }
         }
         let misplaced = match (kind, config.format) {
-            (Kind::Candles | Kind::Rejects, Some(Format::Protobuf)) => Some("always JSON"),
+            (Kind::Candles | Kind::Rejects | Kind::Statuses, Some(Format::Protobuf)) => {
+                Some("always JSON")
+            }
             (Kind::Payloads, Some(_)) => Some("published as they are"),
             _ => None,
         };

@@ -52,11 +52,16 @@ impl MqttSink {
             will: config.will.as_ref(),
             client: &config.client,
             qos: config.qos,
+            // Prices are to be fresh again soon after the broker is back.
+            wait_max: config.max_age.map(|age| std::time::Duration::from(age) / 2),
             health: context.health.clone(),
         };
         let Config { qos, retain, properties, .. } = config;
         let manner = Manner { qos, retain, properties };
-        let publisher = Publisher::open(&settings, manner, retained)?;
+        let mut publisher = Publisher::open(&settings, manner, retained)?;
+        if retain && qos == 0 && context.durable.is_some() {
+            publisher.keep_while_away(); // checkpoints have it
+        }
         let encoder = Encoder::new(&config, template, context.kind, context.series);
         Ok(Self {
             publisher,

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Error, Executor, Row};
 
-use super::fault::fault;
+use super::fault::Failure;
 use super::layout::{Dialect, LAYOUT_VERSION, Layout, TableName, is_compatible, type_name};
 use super::url::Place;
 use super::{postgres, progress, sqlite};
@@ -33,7 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const BUSY_FOR: Duration = Duration::from_secs(30);
 
 impl Connection {
-    pub(super) async fn open(place: Place, root: &Path) -> Result<Self, Fault> {
+    pub(super) async fn open(place: Place, root: &Path) -> Result<Self, Failure> {
         let place = place.under(root);
         let name = place.to_string();
         let backend = match place {
@@ -54,7 +54,7 @@ impl Connection {
                     .pragma("temp_store", "FILE")
                     .disable_statement_logging();
                 let opened = SqliteConnection::connect_with(&options).await;
-                Backend::Sqlite(opened.map_err(|error| fault(&name, &error))?)
+                Backend::Sqlite(opened.map_err(|error| Failure::new(&name, &error))?)
             }
             Place::Postgres(options) => {
                 let options = options.application_name("tapeflow").disable_statement_logging();
@@ -62,9 +62,9 @@ impl Connection {
                 let opened = tokio::time::timeout(CONNECT_WITHIN, opening).await.map_err(|_| {
                     let message = "no answer within 10 s; check that the server runs and can be \
                                    reached from here";
-                    Fault::stop(name.clone(), message)
+                    Failure { fault: Fault::stop(name.clone(), message), is_lost: true }
                 })?;
-                Backend::Postgres(Box::new(opened.map_err(|error| fault(&name, &error))?))
+                Backend::Postgres(Box::new(opened.map_err(|error| Failure::new(&name, &error))?))
             }
         };
         let mut connection = Self { backend, place: name };
@@ -78,7 +78,7 @@ impl Connection {
 
     /// Lets the server end a transaction of ours in which nothing happens any more: of a process
     /// that was stopped in the middle, and whose rows its successor must not wait for.
-    pub(super) async fn end_when_idle(&mut self) -> Result<(), Fault> {
+    pub(super) async fn end_when_idle(&mut self) -> Result<(), Failure> {
         if self.dialect() == Dialect::Postgres {
             self.run("SET idle_in_transaction_session_timeout = '3s'").await?;
         }
@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// Runs one statement; gives the number of rows that it changed.
-    pub(super) async fn run(&mut self, sql: &str) -> Result<u64, Fault> {
+    pub(super) async fn run(&mut self, sql: &str) -> Result<u64, Failure> {
         let sql = AssertSqlSafe(sql.to_owned());
         let done: Result<u64, Error> = match &mut self.backend {
             Backend::Sqlite(connection) => {
@@ -103,11 +103,11 @@ impl Connection {
                 connection.execute(sql).await.map(|done| done.rows_affected())
             }
         };
-        done.map_err(|error| fault(&self.place, &error))
+        done.map_err(|error| Failure::new(&self.place, &error))
     }
 
     /// Asks for rows of text and numbers: each row gives one text and one number.
-    pub(super) async fn ask(&mut self, sql: &str) -> Result<Vec<(String, i64)>, Fault> {
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Vec<(String, i64)>, Failure> {
         let sql = AssertSqlSafe(sql.to_owned());
         let answer: Result<Vec<(String, i64)>, Error> = match &mut self.backend {
             Backend::Sqlite(connection) => connection.fetch_all(sql).await.and_then(|rows| {
@@ -117,10 +117,10 @@ impl Connection {
                 rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
             }),
         };
-        answer.map_err(|error| fault(&self.place, &error))
+        answer.map_err(|error| Failure::new(&self.place, &error))
     }
 
-    pub(super) async fn begin(&mut self) -> Result<(), Fault> {
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
         let sql = match self.dialect() {
             // Takes the write lock at once: waiting for it later cannot be retried.
             Dialect::Sqlite => "BEGIN IMMEDIATE",
@@ -130,7 +130,7 @@ impl Connection {
     }
 
     /// Makes a commit last through a crash of the server, where its configuration does not.
-    pub(super) async fn wait_for_commits(&mut self) -> Result<(), Fault> {
+    pub(super) async fn wait_for_commits(&mut self) -> Result<(), Failure> {
         if self.dialect() == Dialect::Sqlite {
             return Ok(()); // opened with full syncs
         }
@@ -139,14 +139,14 @@ impl Connection {
         self.run(sql).await.map(|_| ())
     }
 
-    pub(super) async fn commit(&mut self) -> Result<(), Fault> {
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.run("COMMIT").await.map(|_| ())
     }
 
     /// Takes back an open transaction; what cannot be taken back goes with the connection.
     pub(super) async fn rollback(&mut self) {
-        if let Err(error) = self.run("ROLLBACK").await {
-            tracing::debug!(place = self.place, %error, "no rollback");
+        if let Err(Failure { fault, .. }) = self.run("ROLLBACK").await {
+            tracing::debug!(place = self.place, %fault, "no rollback");
         }
     }
 
@@ -156,18 +156,22 @@ impl Connection {
         layout: &Layout,
         target: &str,
         values: &[Values],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failure> {
         let done = match &mut self.backend {
             Backend::Sqlite(connection) => sqlite::insert(connection, layout, target, values).await,
             Backend::Postgres(connection) => {
                 postgres::insert(connection, layout, target, values).await
             }
         };
-        done.map_err(|error| fault(&self.place, &error))
+        done.map_err(|error| Failure::new(&self.place, &error))
     }
 
     /// Makes the table or brings it up to date, and notes it in the register of tables.
-    pub(super) async fn prepare(&mut self, layout: &Layout, name: &TableName) -> Result<(), Fault> {
+    pub(super) async fn prepare(
+        &mut self,
+        layout: &Layout,
+        name: &TableName,
+    ) -> Result<(), Failure> {
         let register = name.beside("_tapeflow_tables");
         let bigint = type_name(proto::row::ColumnType::Integer, self.dialect());
         self.begin().await?;
@@ -191,7 +195,7 @@ impl Connection {
 
     /// Makes the table of progress. One of a tapeflow that knew no partitions holds nothing that
     /// is of use: only runs that remember nothing wrote it.
-    async fn prepare_progress(&mut self, table: &TableName) -> Result<(), Fault> {
+    async fn prepare_progress(&mut self, table: &TableName) -> Result<(), Failure> {
         let create = progress::create(&table.sql(), self.dialect());
         self.run(&create).await?;
         let columns = self.ask(&columns_query(table, self.dialect())).await?;
@@ -207,7 +211,7 @@ impl Connection {
         layout: &Layout,
         name: &TableName,
         register: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failure> {
         let table = &name.table;
         let known = self
             .ask(&format!(
@@ -242,7 +246,7 @@ impl Connection {
     }
 
     /// Adds the columns that the table lacks; refuses those that cannot hold our values.
-    async fn migrate(&mut self, layout: &Layout, name: &TableName) -> Result<(), Fault> {
+    async fn migrate(&mut self, layout: &Layout, name: &TableName) -> Result<(), Failure> {
         let dialect = self.dialect();
         let found = self.ask(&columns_query(name, dialect)).await?;
         for column in &layout.columns {
@@ -284,8 +288,8 @@ impl Connection {
         Ok(())
     }
 
-    fn refuse(&self, table: &str, message: &str) -> Fault {
-        Fault::stop(format!("{}, table {table}", self.place), message)
+    fn refuse(&self, table: &str, message: &str) -> Failure {
+        Fault::stop(format!("{}, table {table}", self.place), message).into()
     }
 
     pub(super) async fn close(self) {

@@ -3,8 +3,47 @@
 use dataflows::fault::Fault;
 use sqlx::Error;
 
+/// A fault, and whether it is the connection's alone.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    /// The server was not reached, went away or is going or coming: another connection may work.
+    pub(super) is_lost: bool,
+}
+
+impl Failure {
+    /// Makes one of an error at `place`.
+    pub(super) fn new(place: &str, error: &Error) -> Self {
+        Self { fault: fault(place, error), is_lost: is_lost(error) }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self { fault, is_lost: false }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        failure.fault
+    }
+}
+
+/// Tells whether an error is the connection's, by SQLSTATE where the server has said one: class 08,
+/// going down or coming up, and a transaction that was left alone for too long.
+fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
+        Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "57P01" | "57P02" | "57P03" | "25P03") || code.starts_with("08")
+        }),
+        _ => false,
+    }
+}
+
 /// Makes a fault of an error at `place`.
-pub(super) fn fault(place: &str, error: &Error) -> Fault {
+fn fault(place: &str, error: &Error) -> Fault {
     let remedy = match error {
         Error::Io(_) => Some("check that the server runs and can be reached from here"),
         Error::Tls(_) => Some("check the server's certificate, or say ?sslmode= in the URL"),

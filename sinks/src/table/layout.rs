@@ -2,7 +2,9 @@
 
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
-use proto::row::{CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, TICK_COLUMNS};
+use proto::row::{
+    CANDLE_COLUMNS, Column, ColumnType, REJECT_COLUMNS, STATUS_COLUMNS, TICK_COLUMNS,
+};
 
 /// The version of the layouts below; goes up when a column changes its meaning.
 pub(super) const LAYOUT_VERSION: i64 = 1;
@@ -89,6 +91,11 @@ impl Layout {
             Kind::Rejects => (
                 [ID, JOB].into_iter().chain(REJECT_COLUMNS.iter().copied()).collect(),
                 &["id"],
+                ("clock", ColumnType::Time),
+            ),
+            Kind::Statuses => (
+                STATUS_COLUMNS.to_vec(),
+                &["source", "instrument", "clock"],
                 ("clock", ColumnType::Time),
             ),
             Kind::Payloads => {
@@ -178,8 +185,9 @@ impl Layout {
                     ),
                 ]
             }
-            // When a reject was made says nothing of when its record happened: only added to.
-            Kind::Rejects | Kind::Payloads => vec![format!(
+            // When a reject was made says nothing of when its record happened, and how a feed stood
+            // is not found out afterwards: only added to.
+            Kind::Rejects | Kind::Payloads | Kind::Statuses => vec![format!(
                 "INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {staged} \
                  WHERE true {}",
                 self.on_conflict()

@@ -98,7 +98,7 @@ impl SinkDefinition for Table {
     }
 
     fn takes(&self) -> &'static [Kind] {
-        Kind::STORED
+        Kind::KEYED
     }
 
     fn within(&self, config: &Value, id: &str) -> Option<Value> {

@@ -7,6 +7,7 @@ use dataflows::moment::Epoch;
 use proto::row::ColumnType;
 
 use super::connection::Connection;
+use super::fault::Failure;
 use super::layout::{Dialect, TableName, type_name};
 
 /// The row of one job and sink in `_tapeflow_progress`.
@@ -37,11 +38,14 @@ impl Progress {
     }
 
     /// Tells how far the job has come, if anything is known of it.
-    pub(super) async fn read(&self, connection: &mut Connection) -> Result<Option<Epoch>, Fault> {
+    pub(super) async fn read(&self, connection: &mut Connection) -> Result<Option<Epoch>, Failure> {
         Ok(self.row(connection).await?.map(|(epoch, _)| epoch))
     }
 
-    async fn row(&self, connection: &mut Connection) -> Result<Option<(Epoch, Generation)>, Fault> {
+    async fn row(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<(Epoch, Generation)>, Failure> {
         let sql = format!(
             "SELECT CAST(\"epoch\" AS text), \"generation\" FROM {} WHERE {}",
             self.table, self.condition
@@ -53,7 +57,7 @@ impl Progress {
             _ => {
                 let message = "the job's row in _tapeflow_progress has a number below 0; delete \
                                the row and start the job with `--fresh`";
-                Err(Fault::stop(&self.place, message))
+                Err(Fault::stop(&self.place, message).into())
             }
         }
     }
@@ -65,7 +69,7 @@ impl Progress {
         &self,
         connection: &mut Connection,
         is_resumed: bool,
-    ) -> Result<Epoch, Fault> {
+    ) -> Result<Epoch, Failure> {
         let Some(ours) = self.generation else { return Ok(0) };
         connection.begin().await?;
         let claimed = async {
@@ -78,7 +82,7 @@ impl Progress {
             );
             if connection.run(&claim).await? == 0 {
                 if let Some((_, theirs)) = self.row(connection).await? {
-                    return Err(Fault::stop(&self.place, newer(ours, theirs)));
+                    return Err(Fault::stop(&self.place, newer(ours, theirs)).into());
                 }
                 let insert = format!(
                     "INSERT INTO {} ({COLUMNS}) VALUES ({}, 0, {ours})",
@@ -102,7 +106,7 @@ impl Progress {
         &self,
         connection: &mut Connection,
         epoch: Epoch,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failure> {
         let Some(ours) = self.generation else {
             // A durable run's row is left as it is: that run knows nothing of these epochs.
             let sql = format!(
@@ -120,14 +124,38 @@ impl Progress {
         if connection.run(&sql).await? == 1 {
             return Ok(());
         }
-        Err(match self.row(connection).await? {
-            Some((_, theirs)) => Fault::stop(&self.place, newer(ours, theirs)),
-            None => Fault::stop(
+        Err(self.refused(connection, ours).await)
+    }
+
+    /// Tells, on a connection that was made anew, how far this start has come: after whatever it had
+    /// begun on the one before is done or undone.
+    pub(super) async fn find_again(&self, connection: &mut Connection) -> Result<Epoch, Failure> {
+        let Some(ours) = self.generation else { return Ok(0) };
+        connection.begin().await?;
+        // A flush that is still under way has the row, and is waited for.
+        let sql = format!(
+            "UPDATE {} SET \"generation\" = {ours} WHERE {} AND \"generation\" = {ours}",
+            self.table, self.condition
+        );
+        if connection.run(&sql).await? == 0 {
+            return Err(self.refused(connection, ours).await);
+        }
+        let epoch = self.read(connection).await?;
+        connection.commit().await.map(|()| epoch.unwrap_or(0))
+    }
+
+    /// Why this start may write no more.
+    async fn refused(&self, connection: &mut Connection, ours: Generation) -> Failure {
+        match self.row(connection).await {
+            Ok(Some((_, theirs))) => Fault::stop(&self.place, newer(ours, theirs)).into(),
+            Ok(None) => Fault::stop(
                 &self.place,
                 "the job's row in _tapeflow_progress was deleted while it ran; start the job \
                  with `--fresh`",
-            ),
-        })
+            )
+            .into(),
+            Err(failure) => failure,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The running sink: gathers rows over epochs and writes them with the job's progress.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use brokers::backoff::Backoff;
 use dataflows::batch::Rows;
 use dataflows::component::sink::{Ending, Sealed, Sink, SinkContext, SinkReport};
 use dataflows::component::source::Range;
@@ -17,6 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::Config;
 use super::connection::Connection;
+use super::fault::Failure;
 use super::layout::{Dialect, Layout, TableName};
 use super::occurrences::Occurrences;
 use super::progress::{Progress, literal};
@@ -28,6 +30,7 @@ use crate::replace::covers;
 /// A running `table`.
 pub(super) struct TableSink {
     runtime: Runtime,
+    place: Place,
     /// None once it is closed.
     connection: Option<Connection>,
     layout: Layout,
@@ -50,6 +53,11 @@ pub(super) struct TableSink {
     occurrences: Occurrences,
     written: u64,
 }
+
+/// So long a run that is to end waits for a server that is away.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How often it looks whether the run is to end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Rows are written when so many bytes of undecodable records wait, however few they are.
 const BYTES_MAX: usize = 8 << 20;
@@ -82,7 +90,7 @@ impl TableSink {
         let restored = context.durable.as_ref().and_then(|durable| durable.restored.as_ref());
         let saved = restored.map(|(epoch, bytes)| restore(&path, *epoch, bytes)).transpose()?;
         let (connection, progress, applied) = runtime.block_on(async {
-            let mut connection = Connection::open(place, &context.root).await?;
+            let mut connection = Connection::open(place.clone(), &context.root).await?;
             if let Err(error) = connection.prepare(&layout, &name).await {
                 connection.rollback().await;
                 return Err(error);
@@ -100,10 +108,11 @@ impl TableSink {
                 connection.end_when_idle().await?;
                 applied = progress.claim(&mut connection, saved.is_some()).await?;
             }
-            Ok((connection, progress, applied))
+            Ok::<_, Failure>((connection, progress, applied))
         })?;
         Ok(Self {
             runtime,
+            place,
             connection: Some(connection),
             layout,
             name,
@@ -137,6 +146,7 @@ impl TableSink {
                 self.waiting_bytes += rows.iter().map(|row| row.payload.len()).sum::<usize>();
                 waiting.append(&mut rows);
             }
+            (Rows::Statuses(waiting), Rows::Statuses(mut rows)) => waiting.append(&mut rows),
             (waiting, rows) => {
                 let message = format!("expected {}, got {}", waiting.kind(), rows.kind());
                 return Err(Fault::defect(format!("sinks.{}", self.context.id), message));
@@ -173,19 +183,33 @@ impl TableSink {
                 let jobs = Values::Text(vec![Some(job); rejects.len()]);
                 [ids, jobs].into_iter().chain(reject_values(&rejects, &self.names)).collect()
             }
-            rows @ Rows::Payloads(_) => rows.values(&self.names),
+            rows @ (Rows::Payloads(_) | Rows::Statuses(_)) => rows.values(&self.names),
         }
     }
 
-    /// Writes what waits, with the progress, in one transaction.
+    /// Writes what waits, with the progress, in one transaction. A connection that is lost meanwhile
+    /// is made anew.
     fn flush(&mut self) -> Result<(), Fault> {
         self.waiting_since = None;
         self.waiting_bytes = 0;
         let rows = std::mem::replace(&mut self.waiting, Rows::empty(self.context.kind));
         let values = self.values(rows);
         let count = values.first().map_or(0, Values::len) as u64;
+        while let Err(failure) = self.write(&values) {
+            self.come_back(failure)?;
+            if self.applied >= self.epoch {
+                break; // it was done, only the answer was lost
+            }
+        }
+        self.applied = self.applied.max(self.epoch);
+        self.written += count;
+        Ok(())
+    }
+
+    /// Writes rows and the progress in one transaction.
+    fn write(&mut self, values: &[Values]) -> Result<(), Failure> {
         let Some(connection) = &mut self.connection else {
-            return Err(Fault::defect("sinks.table", "used after it was closed"));
+            return Err(Fault::defect("sinks.table", "used after it was closed").into());
         };
         let is_staged = self.context.replace.is_some();
         let target =
@@ -198,7 +222,7 @@ impl TableSink {
                     // First: it keeps a newer start from beginning before this is done.
                     progress.advance(connection, epoch).await?;
                 }
-                connection.insert(layout, &target, &values).await?;
+                connection.insert(layout, &target, values).await?;
                 crash::point("table.before_commit");
                 connection.commit().await
             };
@@ -212,10 +236,61 @@ impl TableSink {
                     Err(error)
                 }
             }
-        })?;
-        self.applied = self.applied.max(epoch);
-        self.written += count;
-        Ok(())
+        })
+    }
+
+    /// Connects again after the connection was lost, as often as it takes, and looks how far the
+    /// table has come. Without progress in the table nobody could tell.
+    fn come_back(&mut self, failure: Failure) -> Result<(), Fault> {
+        let is_server = matches!(self.place, Place::Postgres(_));
+        if !failure.is_lost || !is_server || !self.is_durable() {
+            return Err(failure.fault);
+        }
+        let health = self.context.health.clone();
+        let (mut backoff, mut asked) = (Backoff::new(), None);
+        let mut why = failure.fault;
+        loop {
+            tracing::warn!(sink = self.context.id, %why, "the connection is lost; trying again");
+            health.down(&why);
+            self.pause(backoff.wait(), &mut asked)?;
+            health.retried();
+            match self.runtime.block_on(self.connect_again()) {
+                Ok((connection, applied)) => {
+                    tracing::info!(sink = self.context.id, "connected again");
+                    health.up();
+                    self.connection = Some(connection);
+                    self.applied = self.applied.max(applied);
+                    return Ok(());
+                }
+                Err(Failure { fault, is_lost: true }) => why = fault,
+                Err(Failure { fault, .. }) => return Err(fault),
+            }
+        }
+    }
+
+    async fn connect_again(&self) -> Result<(Connection, Epoch), Failure> {
+        let mut connection = Connection::open(self.place.clone(), &self.context.root).await?;
+        connection.wait_for_commits().await?;
+        connection.end_when_idle().await?;
+        let applied = self.progress.find_again(&mut connection).await?;
+        Ok((connection, applied))
+    }
+
+    /// Waits, but not for long when the run is to end.
+    fn pause(&self, wait: Duration, asked: &mut Option<Instant>) -> Result<(), Fault> {
+        let (begun, stop) = (Instant::now(), &self.context.stop);
+        loop {
+            let gives_up =
+                stop.is_asked() && asked.get_or_insert_with(Instant::now).elapsed() >= DRAIN_WITHIN;
+            if stop.has_failed() || gives_up {
+                return Err(Fault::Interrupted);
+            }
+            let rest = wait.saturating_sub(begun.elapsed());
+            if rest.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(rest.min(LOOK));
+        }
     }
 
     /// Writes what waits, and that there was nothing where nothing waits.
@@ -237,10 +312,10 @@ impl TableSink {
             for statement in &statements {
                 if let Err(error) = connection.run(statement).await {
                     connection.rollback().await;
-                    return Err(error);
+                    return Err(error.fault);
                 }
             }
-            connection.commit().await
+            Ok(connection.commit().await?)
         })
     }
 
@@ -258,7 +333,7 @@ impl TableSink {
 impl Sink for TableSink {
     fn applied(&mut self) -> Result<Option<Epoch>, Fault> {
         let Some(connection) = &mut self.connection else { return Ok(None) };
-        self.runtime.block_on(self.progress.read(connection))
+        Ok(self.runtime.block_on(self.progress.read(connection))?)
     }
 
     fn apply(&mut self, sealed: Sealed) -> Result<(), Fault> {

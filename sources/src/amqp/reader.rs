@@ -7,7 +7,9 @@ use brokers::amqp::connect::Broker;
 use brokers::amqp::incoming::{From, Incoming, Reading};
 use brokers::amqp::topology::QueueType;
 use dataflows::clock::wall;
-use dataflows::component::source::{Intake, Position, SETTLE_WITHIN, Source, SourceContext};
+use dataflows::component::source::{
+    Continuity, Intake, Position, SETTLE_WITHIN, Source, SourceContext,
+};
 use dataflows::fault::Fault;
 use lapin::message::Delivery;
 
@@ -66,6 +68,9 @@ impl AmqpReader {
         };
         let mut incoming = Incoming::new(broker, reading, generation);
         incoming.report_to(context.health.clone());
+        if context.is_healed && !is_stream {
+            incoming.watch_continuity();
+        }
         incoming.try_once()?;
         let names = (context.id.as_str(), queue.as_str());
         let decoder = Decoder::new(config, (template, is_stream), names, context.series.clone());
@@ -129,6 +134,10 @@ impl Source for AmqpReader {
             }
         }
         Ok(None)
+    }
+
+    fn continuity(&mut self) -> Option<Continuity> {
+        self.incoming.continuity()
     }
 
     fn settle(&mut self, position: &Position) -> Result<(), Fault> {

@@ -4,6 +4,7 @@ mod convert;
 mod decode;
 mod merge;
 mod names;
+mod note;
 mod plan;
 mod pool;
 mod reader;
@@ -12,11 +13,12 @@ mod row_group;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dataflows::component::source::{Position, Promise, Source, SourceContext, SourceDefinition};
 use dataflows::component::{Definition, Output, check_config, read_config};
 use dataflows::fault::Fault;
+use proto::archive_note::ArchiveNote;
 use proto::event_time::EventTime;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -188,6 +190,11 @@ impl SourceDefinition for Archive {
 
     fn promise(&self, _: &Value) -> Promise {
         Promise::Replays
+    }
+
+    fn note(&self, config: &Value, root: &Path) -> Result<Option<ArchiveNote>, Fault> {
+        let config: ArchiveConfig = read_config("heal", config)?;
+        note::read(&config.path, root)
     }
 
     fn open(

@@ -44,6 +44,7 @@ impl Reader {
             will: config.will.as_ref(),
             client: &config.client,
             qos: config.qos,
+            wait_max: None,
             health: context.health.clone(),
         };
         let subscriber = Subscriber::open(&settings, config.topics.all())?;

@@ -35,6 +35,7 @@ pub fn draw(plan: &Plan) -> String {
             Kind::Candles => "#d97706",
             Kind::Rejects => "#dc2626",
             Kind::Payloads => "#059669",
+            Kind::Statuses => "#b45309",
         };
         let label = escape(&arrow.label());
         add_line!(

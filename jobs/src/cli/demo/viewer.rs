@@ -48,6 +48,7 @@ impl Viewer {
             will: None,
             client: &Client::default(),
             qos: 1,
+            wait_max: None,
             health: Arc::new(Health::default()),
         };
         let subscriber = Subscriber::open(&settings, &TOPICS.map(str::to_owned))?;

@@ -84,6 +84,7 @@ pub(super) fn plan(sources: &[(&str, &str, Value)], sinks: &[(&str, &str, Value)
         config: config.clone(),
         ack: Ack::default(),
         on_change: OnChange::default(),
+        heal: None,
     });
     let sinks = sinks.iter().map(|(id, kind, config)| SinkPlan {
         id: (*id).to_owned(),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A broker with a folder of its own; ends with the test.
 pub(crate) struct Mosquitto {
@@ -17,9 +17,11 @@ pub(crate) struct Mosquitto {
     pub(crate) port: u16,
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Not one of those that connections go out from: a server that is
+/// killed must find it free when it comes back.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).find(is_free).unwrap()
 }
 
 /// Waits until `is_so`, looking again and again.
@@ -27,7 +29,8 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::yield_now();
+        // A look now and then: what is waited for needs the machine, too.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -73,6 +76,11 @@ impl Mosquitto {
 
     pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Starts it again at the same port.
