@@ -7,6 +7,7 @@ ends, then makes candles of the ticks that it has seen and compares them with th
 
 import collections
 import decimal
+import itertools
 import json
 import pathlib
 import sqlite3
@@ -99,7 +100,13 @@ def main():
 
     sent = plain.of("tick")
     gateway = collections.Counter(m[1] for m in sent if m[0].startswith("gateway/"))
-    market = collections.Counter(m[1] for m in sent if m[0].startswith("market/"))
+    bridged = collections.defaultdict(list)
+    for topic, payload, _ in sent:
+        if topic.startswith("market/"):
+            bridged[topic].append(payload)
+    # What was on the bridge when the subscription was made had left its gateway before.
+    bridged = [itertools.dropwhile(lambda p: p not in gateway, all) for all in bridged.values()]
+    market = collections.Counter(itertools.chain(*bridged))
     ticks = [tick.FromString(m[1]) for m in sent if m[0].startswith("gateway/")]
     candles = candles_of(ticks)
     first = min(t.meta.event_time_ns for t in ticks) / 1e9
