@@ -30,9 +30,13 @@ impl Meter {
     }
 }
 
-/// CPU seconds that this process has used: fields 14 and 15 of `/proc/self/stat`, in hundredths.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_seconds_of(std::process::id())
+}
+
+/// CPU seconds that a process has used: fields 14 and 15 of `/proc/PID/stat`, in hundredths.
+pub fn cpu_seconds_of(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 =
         fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();

@@ -7,6 +7,8 @@
 
 pub mod amqp;
 pub mod backoff;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod identity;
 pub mod key;
 pub mod mqtt;

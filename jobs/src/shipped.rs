@@ -45,6 +45,24 @@ pub const SHIPPED: &[Shipped] = &[
         file: "jobs/candles/postgres.yaml",
         text: include_str!("../candles/postgres.yaml"),
     },
+    Shipped {
+        name: "live-bridge",
+        about: "ticks of gateways on MQTT to the market's topics, bytes as they are",
+        file: "jobs/live/bridge.yaml",
+        text: include_str!("../live/bridge.yaml"),
+    },
+    Shipped {
+        name: "live-candles",
+        about: "ticks of gateways on MQTT to candles in SQLite, running ones to MQTT",
+        file: "jobs/live/candles.yaml",
+        text: include_str!("../live/candles.yaml"),
+    },
+    Shipped {
+        name: "live-gateways",
+        about: "simulated ticks of three gateways to MQTT",
+        file: "jobs/live/gateways.yaml",
+        text: include_str!("../live/gateways.yaml"),
+    },
 ];
 
 /// Finds a shipped job by name.

@@ -13,6 +13,7 @@ pub mod last;
 pub mod ohlcv;
 mod record;
 mod setting;
+pub mod simulated_trades;
 pub mod throttle;
 
 use dataflows::component::operator::OperatorDefinition;
@@ -25,5 +26,6 @@ pub const OPERATORS: &[&dyn OperatorDefinition] = &[
     &filter::Filter,
     &last::Last,
     &ohlcv::Ohlcv,
+    &simulated_trades::SimulatedTrades,
     &throttle::Throttle,
 ];

@@ -50,6 +50,8 @@ pub struct Publisher {
     manner: Manner,
     window: usize,
     place: String,
+    /// See [`Publisher::keep_while_away`].
+    keeps: bool,
     /// Of the batch under way, what was handed to the connection, in order,
     sent: Vec<usize>,
     /// and what was left out.
@@ -83,6 +85,8 @@ struct State {
     fault: Option<Fault>,
     /// What is published again on every new connection.
     retained: Retained,
+    /// That is under way on a new connection: a copy was made of it.
+    is_greeting: bool,
     /// What was handed over and is not done, where it is to be retained.
     under_way: VecDeque<Message>,
 }
@@ -107,6 +111,20 @@ impl Shared {
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let waited = self.changed.wait_timeout(state, LOOK);
         waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state)
+    }
+}
+
+impl State {
+    /// From now on this is what is retained on its topic.
+    fn retain(&mut self, message: Message) {
+        if message.payload.is_empty() {
+            // An empty one takes away what was retained.
+            self.retained.remove(&message.topic);
+        } else {
+            // A copy: what is shared would keep the whole batch.
+            let payload = Bytes::copy_from_slice(&message.payload);
+            self.retained.insert(message.topic.clone(), Message { payload, ..message });
+        }
     }
 }
 
@@ -140,12 +158,20 @@ impl Publisher {
         };
         let place = settings.place.clone();
         let connection = Some(Connection::start(options, duty)?);
-        let (sent, left_out) = (Vec::new(), Vec::new());
-        Ok(Self { shared, connection, manner, window, place, sent, left_out })
+        let (sent, left_out, keeps) = (Vec::new(), Vec::new(), false);
+        Ok(Self { shared, connection, manner, window, place, keeps, sent, left_out })
+    }
+
+    /// While no broker is there, what is to be retained is kept for the next connection, which
+    /// publishes it first: the newest of each topic, and nobody waits. For messages that need not be
+    /// published each, and a caller that does not forget [`Publisher::retained`].
+    pub const fn keep_while_away(&mut self) {
+        self.keeps = true;
     }
 
     /// Publishes messages in their order, and returns when all are written (QoS 0) or acknowledged
-    /// (QoS 1). Waits for a broker that is away. `is_wanted` is asked when it is a message's turn.
+    /// (QoS 1). Waits for a broker that is away, but not with what is not wanted any more.
+    /// `is_wanted` is asked when it is a message's turn.
     ///
     /// # Errors
     /// When the broker refuses, or the run is to end before all are done.
@@ -157,15 +183,24 @@ impl Publisher {
     ) -> Result<Published, Fault> {
         let mut published = Published::default();
         let mut next = 0;
-        while next < messages.len() {
-            let link = self.link(stop)?;
-            next = self.on(&link, messages, next, (stop, is_wanted), &mut published)?;
+        while let Some(message) = messages.get(next) {
+            match self.link(message, (stop, is_wanted), &mut published)? {
+                Some(link) => {
+                    next = self.on(&link, messages, next, (stop, is_wanted), &mut published)?;
+                }
+                None => next += 1,
+            }
         }
         Ok(published)
     }
 
-    /// Waits for a connection.
-    fn link(&self, stop: &Stop) -> Result<Link, Fault> {
+    /// Waits for a connection; none: the message needs none, and is counted.
+    fn link(
+        &self,
+        message: &Message,
+        (stop, is_wanted): (&Stop, &dyn Fn(&Message) -> bool),
+        published: &mut Published,
+    ) -> Result<Option<Link>, Fault> {
         let since = Instant::now();
         let mut state = self.shared.lock();
         loop {
@@ -173,7 +208,18 @@ impl Publisher {
                 return Err(fault);
             }
             if let Some(link) = &state.link {
-                return Ok(link.clone());
+                return Ok(Some(link.clone()));
+            }
+            if !is_wanted(message) {
+                published.dropped += 1;
+                return Ok(None);
+            }
+            // The absence of a message cannot be published by the next connection.
+            if self.keeps && !state.is_greeting && !message.payload.is_empty() {
+                published.messages += 1;
+                published.bytes += message.payload.len() as u64;
+                state.retain(message.clone());
+                return Ok(None);
             }
             look(stop, since)?;
             state = self.shared.wait(state);
@@ -351,6 +397,7 @@ impl Publishing {
             }
         }
         if self.greeting.is_empty() {
+            state.is_greeting = false;
             state.link = self.ready.take();
             self.shared.changed.notify_all();
         }
@@ -362,15 +409,9 @@ impl Publishing {
         let state = &mut *state;
         state.done += count as u64;
         if self.manner.retain {
-            for message in state.under_way.drain(..count.min(state.under_way.len())) {
-                if message.payload.is_empty() {
-                    // An empty one takes away what was retained.
-                    state.retained.remove(&message.topic);
-                } else {
-                    // A copy: what is shared would keep the whole batch.
-                    let payload = Bytes::copy_from_slice(&message.payload);
-                    state.retained.insert(message.topic.clone(), Message { payload, ..message });
-                }
+            for _ in 0..count {
+                let Some(message) = state.under_way.pop_front() else { break };
+                state.retain(message);
             }
         }
         if state.wanted.is_some_and(|wanted| state.done >= wanted) {
@@ -392,7 +433,9 @@ impl Duty for Publishing {
         let packet_max = packet_max.unwrap_or(usize::MAX);
         self.ready = Some(Link { generation, client: client.clone(), packet_max });
         if self.manner.retain {
-            self.greeting = self.shared.lock().retained.values().cloned().collect();
+            let mut state = self.shared.lock();
+            state.is_greeting = true;
+            self.greeting = state.retained.values().cloned().collect();
         }
         self.greet(client);
         Ok(())
@@ -431,6 +474,7 @@ impl Duty for Publishing {
         self.ready = None;
         let mut state = self.shared.lock();
         state.link = None;
+        state.is_greeting = false;
         state.ended = (self.generation, state.done);
         state.under_way.clear();
         (state.queued, state.done, state.wanted) = (0, 0, None);

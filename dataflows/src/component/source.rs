@@ -120,6 +120,10 @@ pub trait SourceDefinition: Definition {
     fn note(&self, _config: &Value, _root: &Path) -> Result<Option<ArchiveNote>, Fault> {
         Ok(None)
     }
+    /// Tells whether its [`Source::continuity`] says anything: only then it can be healed.
+    fn tells_continuity(&self, _config: &Value) -> bool {
+        false
+    }
     /// How it makes good for what was not settled.
     fn promise(&self, config: &Value) -> Promise;
     /// Opens it, behind a position if there is one. A source that [replays](Promise::Replays)

@@ -116,8 +116,8 @@ pub(crate) fn check(
 ) -> Option<Mistake> {
     let (_, place) = part.keys.heal.as_ref()?;
     let SourcePlan { definition, config, .. } = source;
-    let why = if definition.promise(config) != Promise::Redelivers {
-        "only a source whose broker delivers again what was not acknowledged can be healed"
+    let why = if !definition.tells_continuity(config) {
+        "only a source can be healed that is told by its broker whether messages were lost: `amqp`"
     } else if !gives_ticks(*definition, config) {
         "only ticks can be healed"
     } else if !state.durable {

@@ -218,6 +218,10 @@ macro_rules! source {
                 config["prefetch"].as_u64()
             }
 
+            fn tells_continuity(&self, config: &Value) -> bool {
+                self.promise(config) == Promise::Redelivers
+            }
+
             fn promise(&self, config: &Value) -> Promise {
                 let promise: fn(&Value) -> Promise = $promise;
                 promise(config)

@@ -1,4 +1,4 @@
-//! `tapeflow simulate`: a gateway that publishes the ticks of a simulated market.
+//! `tapeflow simulate`: a gateway that publishes the ticks and trade events of a simulated market.
 //!
 //! It is a job like any other, a simulator and an exchange, that is written here instead of in a
 //! file: what publishes in production publishes here.
@@ -19,7 +19,7 @@ use crate::cli::drive::Drive;
 use crate::cli::failure::Failure;
 use crate::cli::report::{Output, summarise};
 
-/// Publish the ticks of a simulated market, as a gateway does.
+/// Publish the ticks and trade events of a simulated market, as a gateway does.
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// Which gateway
@@ -31,6 +31,12 @@ pub(crate) struct Simulate {
     /// The topic exchange that is published to; it is declared
     #[arg(long, default_value = "market.ticks")]
     exchange: String,
+    /// The topic exchange that trade events are published to, by the key trade.SOURCE.INSTRUMENT
+    #[arg(long, default_value = "trade.events")]
+    trade_exchange: String,
+    /// A trade event for so many ticks of an instrument; 0: none
+    #[arg(long, value_name = "TICKS", default_value_t = 20)]
+    trade_every: u32,
     /// Ticks a second, of all instruments together
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -136,7 +142,8 @@ impl Simulate {
                 source.extend(habits.map(|habit| (habit.to_owned(), json!(0))));
             }
         }
-        json!({
+        let url = format!("${{{URL}}}");
+        let mut job = json!({
             "job": format!("simulate-{name}"),
             "run": { "epoch": { "every": "5ms" } },
             "state": { "durable": false },
@@ -145,10 +152,26 @@ impl Simulate {
                 "exchange": {
                     "type": "amqp",
                     "input": name,
-                    "url": format!("${{{URL}}}"),
+                    "url": url,
                     "exchange": self.exchange,
                 },
             },
-        })
+        });
+        if self.trade_every > 0 {
+            job["operators"] = json!({ "traders": {
+                "type": "simulated_trades",
+                "input": name,
+                "seed": self.seed,
+                "every": self.trade_every,
+            }});
+            job["sinks"]["trades"] = json!({
+                "type": "amqp",
+                "input": "traders",
+                "url": url,
+                "exchange": self.trade_exchange,
+                "key": "trade.{source}.{instrument}",
+            });
+        }
+        job
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
-use proto::protobuf::decode_tick;
+use proto::protobuf::{Protobuf, decode_tick};
+use proto::side::TradeAction;
 use proto::tick_message::TickMessage;
+use proto::trade_event::TradeEvent;
 
 use crate::rabbit::{Rabbit, rabbit};
 
@@ -12,6 +14,9 @@ use crate::rabbit::{Rabbit, rabbit};
 fn simulate(rabbit: &Rabbit, exchange: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapeflow"));
     command.arg("simulate").args(arguments).args(["--exchange", exchange, "--output", "json"]);
+    if !arguments.contains(&"--trade-exchange") {
+        command.args(["--trade-every", "0"]);
+    }
     command.env("TAPEFLOW_SIMULATE_URL", &rabbit.url).output().unwrap()
 }
 
@@ -88,6 +93,44 @@ fn each_gateway_publishes_its_own_ticks_with_its_own_habits() {
             assert_eq!(all, (0..600).collect::<Vec<u64>>(), "from 0, without a hole");
         }
     }
+}
+
+#[test]
+fn beside_ticks_a_gateway_publishes_what_its_accounts_trade() {
+    let Some(rabbit) = rabbit() else { return };
+    let trades = rabbit.own("trades");
+    rabbit.exchange(&trades);
+    rabbit.queue(&trades, Some(&trades), &[]);
+    let arguments = [
+        "mt4",
+        "--rate",
+        "500",
+        "--ticks",
+        "600",
+        "--instruments",
+        "EURUSD",
+        "--trade-exchange",
+        &trades,
+        "--trade-every",
+        "5",
+    ];
+    let ticks = published(&rabbit, "ticks", &arguments);
+    assert_eq!(ticks.len(), 600);
+    let mut open = BTreeMap::new();
+    for number in 1..=120 {
+        let message = rabbit.get(&trades).expect("one for five ticks");
+        assert_eq!(message.routing_key.as_str(), "trade.mt4.EURUSD");
+        let event = TradeEvent::decode(&message.data).unwrap();
+        assert_eq!(event.envelope.sequence, Some(number));
+        // What is left of a partial close has a new ticket.
+        let by_parent = |open: &mut BTreeMap<_, _>| open.remove(event.parent_id.as_ref()?);
+        let was = open.remove(&event.position_id).or_else(|| by_parent(&mut open));
+        assert_eq!(was.is_none(), event.action == TradeAction::Open, "{event:?}");
+        if event.action != TradeAction::Close {
+            open.insert(event.position_id, event.lots_open);
+        }
+    }
+    assert!(rabbit.get(&trades).is_none());
 }
 
 #[test]

@@ -94,7 +94,9 @@ def main():
     last = [f"{settings['prefix']}/mt5/{name}/{end}" for name in names for end in ["tick", "last", "ohlcv"]]
     client.wait_until(lambda: topics >= set(last))
     client.wait_until_empty(settings)
-    client.tell(dead=dead, topics=sorted(topics), wanted=sorted(last), names=sorted(names))
+    # How a feed stands is told when it is known.
+    told = {f"{settings['prefix']}/mt5/{name}/status" for name in names}
+    client.tell(dead=dead, topics=sorted(topics - told), wanted=sorted(last), names=sorted(names))
     assert sys.stdin.readline() == "compare\n"
     archive = pathlib.Path(settings["archive"])
     sql = "SELECT DISTINCT instrument FROM read_parquet(?, union_by_name = true)"

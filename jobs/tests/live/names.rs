@@ -42,15 +42,9 @@ fn files(folder: &Path, found: &mut Vec<String>) {
 fn a_hostile_name_is_refused_with_its_reason_and_touches_no_topic_path_or_table() {
     let Some(platform) = Platform::new("names", &JOBS) else { return };
     for job in JOBS {
-        // The ticks are of now. The bridge has no place for what it refuses: here it gets one.
+        // The ticks are of now.
         platform.rewrite(job, "clock: event", "clock: wall");
     }
-    let dead = format!(
-        "sinks:\n  dead:\n    type: amqp\n    input: ticks.dead\n    exchange: {}.market.dead\n    \
-         url: ${{TRADING_AMQP_URL}}\n",
-        platform.name()
-    );
-    platform.rewrite("bridge", "sinks:\n", &dead);
     let running: Vec<Running> = JOBS.iter().map(|job| platform.start(job, 1)).collect();
     let mut client = platform.start_client("names.py", Manner::quiet());
     let told = client.next();

@@ -136,11 +136,6 @@ impl Platform {
         self.jobs.iter().map(|job| format!("tapeflow.{name}-{job}.ticks")).collect()
     }
 
-    /// Begins every name of the test.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The folder that the jobs run in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -166,7 +161,9 @@ impl Platform {
             .replace("exchange: market.", &format!("exchange: {name}.market."))
             .replace(&format!("job: {job}\n"), &format!("job: {name}-{job}\n"))
             // The last day is not over when the test is.
-            .replace("    type: archive\n", "    type: archive\n    publish_partial: true\n")
+            .replace("\n    type: archive\n", "\n    type: archive\n    publish_partial: true\n")
+            // A broker that others use is to forget what it was told.
+            .replace("/status\n    qos: 1\n    retain: true\n", "/status\n    qos: 1\n")
             // Nothing is too old on a machine that does other things beside.
             .replace("max_age: 2s", "max_age: 1h")
             .replace("topic: market/", &format!("topic: {name}/"))

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dataflows::batch::Rows;
+use dataflows::clock::wall;
 use dataflows::fault::Fault;
 use dataflows::kind::Kind;
 use serde_json::json;
@@ -95,6 +96,42 @@ fn what_is_retained_comes_back_without_a_new_record_and_over_a_restart_of_the_jo
         play.finish();
         broker.restart();
     }
+}
+
+#[test]
+fn while_no_broker_is_there_what_becomes_old_is_let_go_and_what_is_retained_is_kept() {
+    let Some(mut broker) = Mosquitto::open() else { return };
+    let (stage, other) = (Stage::new("let-go"), Stage::new("kept"));
+    let config = json!({ "url": broker.url(), "topic": "{source}/{instrument}/tick",
+                         "max_age": "200ms" });
+    let mut prices = stage.sink(Kind::Payloads, &config);
+    let config = json!({ "url": broker.url(), "topic": "{source}/{instrument}/last",
+                         "retain": true });
+    let mut last = other.sink(Kind::Payloads, &config);
+    let payload = |stage: &Stage, text: &str| {
+        Rows::Payloads(vec![stage.payload("A", wall().ns(), text.as_bytes())])
+    };
+    broker.kill();
+    for text in ["0", "1", "2"] {
+        // There is nobody to take them, and the sinks wait for nobody.
+        prices.apply(payload(&stage, text)).unwrap();
+        last.apply(payload(&other, text)).unwrap();
+    }
+    broker.restart();
+    let listener = broker.listen("#", &[]);
+    let seen = listener.next();
+    assert_eq!((&*seen.topic, seen.text()), ("mt4/A/last", "2".to_owned()));
+    std::thread::scope(|scope| {
+        let next = scope.spawn(move || listener.next());
+        while !next.is_finished() {
+            // Until it is connected again, and one is new when it is its turn.
+            prices.apply(payload(&stage, "new")).unwrap();
+        }
+        let seen = next.join().unwrap();
+        assert_eq!((&*seen.topic, seen.text()), ("mt4/A/tick", "new".to_owned()));
+    });
+    prices.finish();
+    last.finish();
 }
 
 #[test]

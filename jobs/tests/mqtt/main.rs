@@ -1,6 +1,9 @@
 //! The source and the sink `mqtt` against real brokers: Mosquittos of the tests' own, and its
 //! `mosquitto_sub` and `mosquitto_pub` as clients that know nothing of ours.
 
+#[cfg(feature = "embedded-broker")]
+#[cfg(test)]
+mod demo;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

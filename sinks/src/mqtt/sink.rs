@@ -58,7 +58,10 @@ impl MqttSink {
         };
         let Config { qos, retain, properties, .. } = config;
         let manner = Manner { qos, retain, properties };
-        let publisher = Publisher::open(&settings, manner, retained)?;
+        let mut publisher = Publisher::open(&settings, manner, retained)?;
+        if retain && qos == 0 && context.durable.is_some() {
+            publisher.keep_while_away(); // checkpoints have it
+        }
         let encoder = Encoder::new(&config, template, context.kind, context.series);
         Ok(Self {
             publisher,

@@ -82,6 +82,10 @@ impl SourceDefinition for Amqp {
         Config::deserialize(config).ok().map(|config| u64::from(config.prefetch))
     }
 
+    fn tells_continuity(&self, config: &Value) -> bool {
+        is(config, |config| config.queue_type != QueueType::Stream)
+    }
+
     fn promise(&self, config: &Value) -> Promise {
         let is_stream = is(config, |config| config.queue_type == QueueType::Stream);
         if is_stream { Promise::Replays } else { Promise::Redelivers }
